@@ -1,0 +1,79 @@
+// swift-tools-version: 6.1
+
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    // An async call made from a stack's actor stays on its event loop: leaving it and coming back costs 17–35 µs.
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+
+let package = Package(
+    name: "RemoteNetstack",
+    products: [
+        .library(name: "CLwIP", targets: ["CLwIP"]),
+        .library(name: "Netstack", targets: ["Netstack"]),
+        .library(name: "NetstackLinks", targets: ["NetstackLinks"]),
+        .library(name: "NetstackNIO", targets: ["NetstackNIO"]),
+        .library(name: "NetstackHTTP", targets: ["NetstackHTTP"]),
+        .library(name: "VNI", targets: ["VNI"]),
+        .executable(name: "vni-demo", targets: ["vni-demo"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLwIP", path: "CLwIP", pkgConfig: "lwip", providers: [.apt(["liblwip-dev"])]),
+        .target(name: "CLwIPSupport", dependencies: ["CLwIP"]),
+        .target(
+            name: "Netstack",
+            dependencies: ["CLwIP", "CLwIPSupport", nio, nioPosix, logging, collections],
+            swiftSettings: settings),
+        .target(
+            name: "NetstackLinks",
+            dependencies: ["Netstack", nio, nioPosix],
+            swiftSettings: settings),
+        .target(
+            name: "NetstackNIO",
+            dependencies: ["Netstack", nio, collections],
+            swiftSettings: settings),
+        .target(
+            name: "VNI",
+            dependencies: ["Netstack", nio, nioPosix, logging],
+            swiftSettings: settings),
+        .target(
+            name: "NetstackHTTP",
+            dependencies: [
+                "Netstack", "NetstackNIO", "VNI", nio, nioPosix, nioHTTP1, httpTypes, logging,
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "vni-demo",
+            dependencies: [
+                "Netstack", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1, httpTypes, crypto, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+        .testTarget(name: "NetstackTests", dependencies: ["Netstack", nio, nioPosix], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,87 @@
+// IP packets back to back in one buffer: what links and stacks hand each other.
+
+public import NIOCore
+
+/// Whole IP packets, in order, that travel together.
+///
+/// The packets lie back to back in one buffer, so that a batch costs one allocation and a stream link can write
+/// it as it is: over a byte stream, packets need no delimiter beyond their own length.
+public struct PacketBatch: Sendable {
+    /// All packets, one after the other.
+    public private(set) var bytes: ByteBuffer
+    /// Where each packet ends, counted from the first byte of `bytes`.
+    private var ends: [Int]
+
+    /// An empty batch with room for `capacity` bytes.
+    public init(capacity: Int = 0) {
+        bytes = ByteBuffer()
+        bytes.reserveCapacity(capacity)
+        ends = []
+    }
+
+    /// A batch of one packet.
+    public init(_ packet: ByteBuffer) {
+        bytes = packet
+        ends = [packet.readableBytes]
+    }
+
+    /// Takes packets that already lie back to back. `lengths` add up to the readable bytes of `bytes`.
+    package init(bytes: ByteBuffer, ends: [Int]) {
+        assert(ends.last ?? 0 == bytes.readableBytes)
+        self.bytes = bytes
+        self.ends = ends
+    }
+
+    /// The number of packets.
+    public var count: Int { ends.count }
+    public var isEmpty: Bool { ends.isEmpty }
+    /// The length of all packets together, in bytes.
+    public var byteCount: Int { bytes.readableBytes }
+
+    /// Adds one packet.
+    public mutating func append(_ packet: ByteBuffer) {
+        bytes.writeImmutableBuffer(packet)
+        ends.append(bytes.readableBytes)
+    }
+
+    /// Adds the packet that `write` appends to the buffer; nothing when it appends nothing.
+    package mutating func append(_ write: (inout ByteBuffer) -> Void) {
+        write(&bytes)
+        if bytes.readableBytes > ends.last ?? 0 { ends.append(bytes.readableBytes) }
+    }
+
+    /// Adds the packets of another batch after these.
+    public mutating func append(contentsOf other: PacketBatch) {
+        let offset = bytes.readableBytes
+        bytes.writeImmutableBuffer(other.bytes)
+        for end in other.ends { ends.append(offset + end) }
+    }
+
+    /// Empties the batch and keeps its storage.
+    public mutating func removeAll() {
+        bytes.clear()
+        ends.removeAll(keepingCapacity: true)
+    }
+
+    /// Calls `body` with the bytes of each packet in turn, without a copy.
+    package func forEachSpan(_ body: (RawSpan) -> Void) {
+        let span = bytes.readableBytesSpan
+        var start = 0
+        for end in ends {
+            body(span.extracting(start..<end))
+            start = end
+        }
+    }
+}
+
+extension PacketBatch: RandomAccessCollection {
+    public var startIndex: Int { 0 }
+    public var endIndex: Int { ends.count }
+
+    /// The packet at `position`, as a slice that shares the batch's storage.
+    public subscript(position: Int) -> ByteBuffer {
+        let start = position == 0 ? 0 : ends[position - 1]
+        // In bounds by construction: `ends` grows only with the bytes behind it.
+        return bytes.getSlice(at: bytes.readerIndex + start, length: ends[position] - start) ?? ByteBuffer()
+    }
+}
