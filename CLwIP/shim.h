@@ -20,6 +20,9 @@
 #include <lwip/priv/memp_priv.h>
 #include <lwip/priv/tcp_priv.h>
 
+/// The size of a struct as the library was compiled, from its table of pools.
+static inline size_t clwip_library_size(memp_t pool) { return memp_pools[pool]->size; }
+
 // MARK: - Addresses
 
 /// An IPv4 address from its 32 bits in host byte order.
@@ -50,6 +53,12 @@ static inline uint32_t clwip_ip4_bits(const ip_addr_t *address) { return lwip_nt
 static inline uint64_t clwip_ip6_bits(const ip_addr_t *address, int half) {
     const u32_t *words = ip_2_ip6(address)->addr + (half ? 2 : 0);
     return (uint64_t)lwip_ntohl(words[0]) << 32 | lwip_ntohl(words[1]);
+}
+
+/// Gives a link-local IPv6 address the zone of the interface it is used on, as the library expects.
+static inline void clwip_set_zone(ip_addr_t *address, const struct netif *netif) {
+    if (IP_IS_V6_VAL(*address) && ip6_addr_lacks_zone(ip_2_ip6(address), IP6_UNKNOWN))
+        ip6_addr_assign_zone(ip_2_ip6(address), IP6_UNKNOWN, netif);
 }
 
 // MARK: - One stack among several
@@ -111,17 +120,23 @@ static inline void clwip_tcp_input(struct pbuf *p, struct netif *netif, const ip
     ip_data.current_input_netif = NULL;
 }
 
-static inline int clwip_tcp_matches(const struct tcp_pcb *pcb, const ip_addr_t *local, u16_t local_port,
-                                    const ip_addr_t *remote, u16_t remote_port) {
-    return pcb->local_port == local_port && pcb->remote_port == remote_port &&
-           ip_addr_cmp(&pcb->local_ip, local) && ip_addr_cmp(&pcb->remote_ip, remote);
+/// Whether a packet that the library puts out is a TCP segment with data: no options in its IP header, and the
+/// TCP header in its first buffer.
+static inline int clwip_carries_tcp_data(const struct pbuf *packet) {
+    const uint8_t *bytes = (const uint8_t *)packet->payload;
+    size_t header = (bytes[0] >> 4) == 6 ? 40 : 20;
+    if (packet->len < header + 20 || bytes[header == 40 ? 6 : 9] != IP_PROTO_TCP) return 0;
+    return packet->tot_len > header + (size_t)(bytes[header + 12] >> 4) * 4;
 }
 
-/// The connection of these four in `list`, or NULL.
-static inline struct tcp_pcb *clwip_tcp_find(struct tcp_pcb *list, const ip_addr_t *local, u16_t local_port,
+/// The connection of these four on the interface `index` in `list`, or NULL.
+static inline struct tcp_pcb *clwip_tcp_find(struct tcp_pcb *list, u8_t index, const ip_addr_t *local, u16_t local_port,
                                              const ip_addr_t *remote, u16_t remote_port) {
-    while (list && !clwip_tcp_matches(list, local, local_port, remote, remote_port)) list = list->next;
-    return list;
+    for (; list; list = list->next)
+        if (list->local_port == local_port && list->remote_port == remote_port && list->netif_idx == index &&
+            ip_addr_cmp(&list->local_ip, local) && ip_addr_cmp(&list->remote_ip, remote))
+            return list;
+    return NULL;
 }
 
 /// Forgets a connection in TIME-WAIT, which must be in the list of the current instance.

@@ -9,8 +9,11 @@ public import NIOCore
 public struct PacketBatch: Sendable {
     /// All packets, one after the other.
     public private(set) var bytes: ByteBuffer
-    /// Where each packet ends, counted from the first byte of `bytes`.
+    /// Where each packet ends, counted from the first byte of the first packet ever in the batch.
     private var ends: [Int]
+    /// How many packets, and bytes, have been taken from the front.
+    private var taken = 0
+    private var takenBytes = 0
 
     /// An empty batch with room for `capacity` bytes.
     public init(capacity: Int = 0) {
@@ -25,63 +28,67 @@ public struct PacketBatch: Sendable {
         ends = [packet.readableBytes]
     }
 
-    /// Takes packets that already lie back to back. `lengths` add up to the readable bytes of `bytes`.
+    /// Takes packets that already lie back to back; the last of `ends` is the length of `bytes`.
     package init(bytes: ByteBuffer, ends: [Int]) {
         assert(ends.last ?? 0 == bytes.readableBytes)
         self.bytes = bytes
         self.ends = ends
     }
 
-    /// The number of packets.
-    public var count: Int { ends.count }
-    public var isEmpty: Bool { ends.isEmpty }
     /// The length of all packets together, in bytes.
     public var byteCount: Int { bytes.readableBytes }
 
     /// Adds one packet.
     public mutating func append(_ packet: ByteBuffer) {
         bytes.writeImmutableBuffer(packet)
-        ends.append(bytes.readableBytes)
+        ends.append(takenBytes + bytes.readableBytes)
     }
 
     /// Adds the packet that `write` appends to the buffer; nothing when it appends nothing.
     package mutating func append(_ write: (inout ByteBuffer) -> Void) {
+        let before = bytes.readableBytes
         write(&bytes)
-        if bytes.readableBytes > ends.last ?? 0 { ends.append(bytes.readableBytes) }
+        if bytes.readableBytes > before { ends.append(takenBytes + bytes.readableBytes) }
     }
 
     /// Adds the packets of another batch after these.
     public mutating func append(contentsOf other: PacketBatch) {
-        let offset = bytes.readableBytes
+        let offset = takenBytes + bytes.readableBytes - other.takenBytes
         bytes.writeImmutableBuffer(other.bytes)
-        for end in other.ends { ends.append(offset + end) }
+        for end in other.ends[other.taken...] { ends.append(offset + end) }
     }
 
-    /// Empties the batch and keeps its storage.
-    public mutating func removeAll() {
-        bytes.clear()
-        ends.removeAll(keepingCapacity: true)
+    /// Takes the first packet, in constant time.
+    public mutating func popFirst() -> ByteBuffer? {
+        guard taken < ends.count else { return nil }
+        let end = ends[taken]
+        defer {
+            taken += 1
+            takenBytes = end
+        }
+        return bytes.readSlice(length: end - takenBytes)
     }
 
     /// Calls `body` with the bytes of each packet in turn, without a copy.
     package func forEachSpan(_ body: (RawSpan) -> Void) {
         let span = bytes.readableBytesSpan
         var start = 0
-        for end in ends {
-            body(span.extracting(start..<end))
-            start = end
+        for end in ends[taken...] {
+            body(span.extracting(start..<(end - takenBytes)))
+            start = end - takenBytes
         }
     }
 }
 
 extension PacketBatch: RandomAccessCollection {
     public var startIndex: Int { 0 }
-    public var endIndex: Int { ends.count }
+    public var endIndex: Int { ends.count - taken }
 
     /// The packet at `position`, as a slice that shares the batch's storage.
     public subscript(position: Int) -> ByteBuffer {
-        let start = position == 0 ? 0 : ends[position - 1]
+        let start = position == 0 ? takenBytes : ends[taken + position - 1]
+        let length = ends[taken + position] - start
         // In bounds by construction: `ends` grows only with the bytes behind it.
-        return bytes.getSlice(at: bytes.readerIndex + start, length: ends[position] - start) ?? ByteBuffer()
+        return bytes.getSlice(at: bytes.readerIndex + start - takenBytes, length: length) ?? ByteBuffer()
     }
 }

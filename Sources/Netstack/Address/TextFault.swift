@@ -1,0 +1,30 @@
+// What is wrong with a text that should be an address, and the parsing that addresses share.
+
+/// A fault in a text, in words that follow "is not an address: ".
+struct TextFault: Error {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+
+    /// A decimal number without sign or leading zeros, at most `limit`.
+    static func decimal(_ text: some Collection<UInt8>, limit: Int, _ name: String) throws(TextFault) -> Int {
+        guard let first = text.first else { throw TextFault("\(name) is empty") }
+        guard first != UInt8(ascii: "0") || text.count == 1 else { throw TextFault("\(name) has a leading zero") }
+        var value = 0
+        for byte in text {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else {
+                throw TextFault("\(name) has a character that is not a digit")
+            }
+            value = value * 10 + Int(byte - UInt8(ascii: "0"))
+            guard value <= limit else { throw TextFault("\(name) is above \(limit)") }
+        }
+        return value
+    }
+}
+
+extension NetstackError {
+    static func malformed(kind: String, _ text: some StringProtocol, fault: TextFault) -> NetstackError {
+        // Whoever sent the text may have sent a lot of it.
+        .malformed(kind: kind, text: text.count > 100 ? "\(text.prefix(100))…" : String(text), fault: fault.description)
+    }
+}

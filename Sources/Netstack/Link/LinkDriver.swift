@@ -1,0 +1,31 @@
+// How a NIC drives a link from its event loop: plain calls, no task and no continuation per batch.
+
+package import NIOCore
+
+/// The near end of a link. All calls are made on the NIC's event loop.
+package protocol LinkDriver: AnyObject {
+    /// Bytes given to `send` that the link has not taken yet. Above its limit a NIC makes TCP wait.
+    var backlog: Int { get }
+    /// Begins to deliver. `receiver` is held until `stop`.
+    func start(_ receiver: any LinkReceiver)
+    func send(_ packets: PacketBatch)
+    /// Ends the link and lets go of the receiver, which hears nothing more.
+    func stop()
+}
+
+/// What a driver tells its NIC, on the NIC's event loop and never from within a call to the driver.
+package protocol LinkReceiver: AnyObject {
+    func linkReceived(_ packets: PacketBatch)
+    /// The backlog has shrunk after it had been above the NIC's limit.
+    func linkDrained()
+    /// The link is over: in good order, or with the error that ended it.
+    func linkEnded(_ error: (any Error)?)
+}
+
+/// A link that can be driven without tasks. Any other link is driven by ``TaskLinkDriver``.
+package protocol EventLoopLink: Link {
+    func makeDriver(on eventLoop: any EventLoop) -> any LinkDriver
+}
+
+/// A NIC asks its link to drain once this many bytes wait in it.
+package let linkBacklogLimit = 1 << 20

@@ -1,0 +1,91 @@
+// A link within the process.
+
+import DequeModule
+public import NIOCore
+
+/// One end of a pipe for packets: what is written to one end is read at the other.
+///
+/// The pipe is reliable and bounded: with 1 MiB queued, writers wait.
+public struct MemoryLink: Link {
+    fileprivate let inbound: PacketQueue
+    fileprivate let outbound: PacketQueue
+
+    /// Both ends of a new pipe.
+    public static func pipe() -> (MemoryLink, MemoryLink) {
+        let there = PacketQueue(limit: linkBacklogLimit)
+        let back = PacketQueue(limit: linkBacklogLimit)
+        return (MemoryLink(inbound: back, outbound: there), MemoryLink(inbound: there, outbound: back))
+    }
+
+    public var defaultMTU: Int { 65535 }
+
+    public func read() async throws -> ByteBuffer? { try await inbound.readOne() }
+
+    public func readBatch() async throws -> PacketBatch? { try await inbound.read() }
+
+    /// - Throws: `NetstackError.linkDown` after either end has been closed.
+    public func write(_ packet: ByteBuffer) async throws { try await outbound.write(PacketBatch(packet)) }
+
+    public func writeBatch(_ packets: PacketBatch) async throws { try await outbound.write(packets) }
+
+    /// Ends the pipe in both directions.
+    public func close() async { end(nil) }
+
+    fileprivate func end(_ error: (any Error)?) {
+        inbound.end(error)
+        outbound.end(error)
+    }
+}
+
+extension MemoryLink: EventLoopLink {
+    package func makeDriver(on eventLoop: any EventLoop) -> any LinkDriver {
+        MemoryLinkDriver(self, on: eventLoop)
+    }
+}
+
+/// An end of a pipe on an event loop.
+package final class MemoryLinkDriver: LinkDriver {
+    private let link: MemoryLink
+    private let eventLoop: any EventLoop
+    private var receiver: (any LinkReceiver)?
+
+    package init(_ link: MemoryLink, on eventLoop: any EventLoop) {
+        self.link = link
+        self.eventLoop = eventLoop
+    }
+
+    /// While this is set, what arrives stays in the pipe: the far end feels it.
+    package var isPaused = false {
+        didSet { if oldValue, !isPaused { receive() } }
+    }
+
+    package var backlog: Int { link.outbound.byteCount }
+
+    package func start(_ receiver: any LinkReceiver) {
+        self.receiver = receiver
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        link.inbound.attachConsumer(.init(eventLoop: eventLoop) { reach.value.receive() })
+        link.outbound.attachProducer(.init(eventLoop: eventLoop) { reach.value.receiver?.linkDrained() })
+    }
+
+    package func send(_ packets: PacketBatch) { link.outbound.put(packets) }
+
+    package func stop() { stop(nil) }
+
+    /// Ends the pipe; the far end hears of `error`.
+    package func stop(_ error: (any Error)?) {
+        receiver = nil
+        link.inbound.attachConsumer(nil)
+        link.outbound.attachProducer(nil)
+        link.end(error)
+    }
+
+    private func receive() {
+        guard receiver != nil, !isPaused else { return }
+        let (batches, end) = link.inbound.takeAll()
+        for batch in batches { receiver?.linkReceived(batch) }
+        guard let end, let receiver else { return }
+        stop()
+        receiver.linkEnded(end.error)
+    }
+}

@@ -1,0 +1,174 @@
+// A NIC: a link on one side, lwIP's netif and the stack's own IP layer on the other.
+
+import CLwIP
+import NIOCore
+
+/// What a NIC has moved and dropped since it was created.
+public struct NICStatistics: Sendable, Hashable {
+    public var packetsReceived = 0
+    public var bytesReceived = 0
+    public var packetsSent = 0
+    public var bytesSent = 0
+    /// Packets that can't be: bad lengths, versions, checksums, options, addresses.
+    public var malformedDropped = 0
+    /// Packets to addresses that are not this NIC's, while it is not promiscuous.
+    public var misdirectedDropped = 0
+    /// Datagrams and control packets that found the link's queue full.
+    public var linkFullDropped = 0
+    /// Datagrams that found their socket's queue full.
+    public var socketFullDropped = 0
+    /// Fragments of datagrams that were never completed, overlapped, or exceeded the memory for them.
+    public var fragmentsDropped = 0
+    /// Connection attempts beyond the limit of half-open connections.
+    public var synDropped = 0
+}
+
+package final class NetworkInterface {
+    package let id: NICID
+    package let addresses: [IPAddress]
+    package let mtu: Int
+    /// Whether packets to any address are taken in.
+    package let promiscuous: Bool
+    /// Whether packets may leave from any address.
+    package let spoofing: Bool
+
+    /// lwIP's view of the NIC. Its address is a placeholder from 0/8, which no packet may carry: so no packet is
+    /// ever "for the interface itself", a case that aborts the process (ip4_output_if, netif_loop_output).
+    let netif: UnsafeMutablePointer<netif>
+    private unowned let stack: StackCore
+    private let driver: any LinkDriver
+    /// What the current turn has produced; it leaves as one batch.
+    private var outbound = PacketBatch()
+    package var statistics = NICStatistics()
+    /// Called for connection attempts and datagrams that nothing in the stack is bound to.
+    package var tcpHandler: ((TCPForwardRequest) -> Void)?
+    package var udpHandler: ((UDPDatagram, NetworkInterface) -> Void)?
+    package var onLinkEnd: (((any Error)?) -> Void)?
+    package private(set) var linkError: NetstackError?
+
+    init(
+        id: NICID, stack: StackCore, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool,
+        spoofing: Bool
+    ) {
+        self.id = id
+        self.stack = stack
+        self.driver = driver
+        self.addresses = addresses
+        self.mtu = mtu
+        self.promiscuous = promiscuous
+        self.spoofing = spoofing
+        netif = .allocate(capacity: 1)
+        netif.initialize(to: CLwIP.netif())
+    }
+
+    deinit { netif.deallocate() }
+
+    /// Puts the NIC into lwIP's list. Called inside the instance; `remove` must follow before the NIC goes.
+    func install() {
+        var placeholder = clwip_ip4(1)
+        var mask = clwip_ip4(UInt32.max)
+        var none = clwip_ip4(0)
+        // The state pointer stays good: the NIC removes itself from the library before it goes.
+        netif_add(
+            netif, &placeholder.u_addr.ip4, &mask.u_addr.ip4, &none.u_addr.ip4, Unmanaged.passUnretained(self).toOpaque(),
+            { netif in
+                netif?.pointee.output = { netif, packet, _ in NetworkInterface.output(netif, packet) }
+                netif?.pointee.output_ip6 = { netif, packet, _ in NetworkInterface.output(netif, packet) }
+                return err_t(ERR_OK.rawValue)
+            }, { packet, _ in
+                pbuf_free(packet)
+                return err_t(ERR_OK.rawValue)
+            })
+        netif.pointee.mtu = UInt16(clamping: mtu)
+        netif.pointee.mtu6 = UInt16(clamping: mtu)
+        netif_set_link_up(netif)
+        netif_set_up(netif)
+    }
+
+    func uninstall() { netif_remove(netif) }
+
+    func start() { driver.start(self) }
+
+    func stop() {
+        driver.stop()
+        onLinkEnd = nil
+        tcpHandler = nil
+        udpHandler = nil
+    }
+
+    /// lwIP's number of the NIC, from 1.
+    var index: UInt8 { netif.pointee.num &+ 1 }
+
+    package func owns(_ address: IPAddress) -> Bool { addresses.contains(address) }
+
+    func address(for version: IPVersion) -> IPAddress? { addresses.first { $0.version == version } }
+
+    // MARK: Output
+
+    private var backlog: Int { outbound.byteCount + driver.backlog }
+
+    /// lwIP's output callback, for both versions: `packet` is a whole IP packet.
+    private static func output(_ netif: UnsafeMutablePointer<netif>?, _ packet: UnsafeMutablePointer<pbuf>?) -> err_t {
+        guard let state = netif?.pointee.state, let packet else { return err_t(ERR_ARG.rawValue) }
+        return Unmanaged<NetworkInterface>.fromOpaque(state)._withUnsafeGuaranteedRef { $0.send(packet) }
+    }
+
+    /// Refusing a segment with data leaves it in lwIP's queue, to be tried again when the link has drained: that is
+    /// how a slow link makes TCP writers wait. Acknowledgments and resets may exceed the limit, but not by much.
+    private func send(_ packet: UnsafeMutablePointer<pbuf>) -> err_t {
+        let backlog = backlog
+        if backlog >= linkBacklogLimit, backlog >= 2 * linkBacklogLimit || clwip_carries_tcp_data(packet) != 0 {
+            return err_t(ERR_WOULDBLOCK.rawValue)
+        }
+        outbound.append { buffer in
+            var part: UnsafeMutablePointer<pbuf>? = packet
+            while let current = part {
+                buffer.writeBytes(UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
+                part = current.pointee.next
+            }
+        }
+        return err_t(ERR_OK.rawValue)
+    }
+
+    /// Sends one packet of our own making, or drops and counts it when the link is full.
+    package func send(_ write: (inout ByteBuffer) -> Void) {
+        guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
+        outbound.append(write)
+    }
+
+    /// Sends a packet of our own making, in fragments if it is longer than the MTU.
+    func sendFragmenting(_ packet: ByteBuffer, identification: UInt32) {
+        guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
+        if packet.readableBytes <= mtu {
+            outbound.append(packet)
+        } else {
+            Fragmenter.fragment(packet, mtu: mtu, identification: identification, into: &outbound)
+        }
+    }
+
+    /// Hands what has been sent in this turn to the link.
+    func flush() {
+        guard !outbound.isEmpty else { return }
+        statistics.packetsSent += outbound.count
+        statistics.bytesSent += outbound.byteCount
+        if linkError == nil { driver.send(outbound) }
+        outbound = PacketBatch(capacity: outbound.byteCount)
+    }
+}
+
+extension NetworkInterface: LinkReceiver {
+    package func linkReceived(_ packets: PacketBatch) {
+        statistics.packetsReceived += packets.count
+        statistics.bytesReceived += packets.byteCount
+        stack.receive(packets, on: self)
+    }
+
+    package func linkDrained() { stack.retryOutput(of: self) }
+
+    package func linkEnded(_ error: (any Error)?) {
+        let reason = error.map { "\($0)" }
+        linkError = .linkDown(reason: reason)
+        stack.linkEnded(of: self, .linkDown(reason: reason))
+        onLinkEnd?(error)
+    }
+}

@@ -1,0 +1,209 @@
+// The way in: from the bytes of a packet to lwIP, a socket, an answer, or a counter.
+
+import CLwIP
+import NIOCore
+
+extension StackCore {
+    /// Every packet is hostile until checked: none of these checks may be left to lwIP, which trusts its IP layer.
+    func input(_ packet: RawSpan, on nic: NetworkInterface) {
+        let header: IPHeader
+        do {
+            header = try IPHeader(parsing: packet)
+        } catch {
+            return nic.statistics.malformedDropped += 1
+        }
+        // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5: such addresses never stand in a packet between hosts. A source
+        // that is our own, or the destination itself, is a "land" packet.
+        guard header.source != header.destination, header.source.whyNotUnicast == nil,
+            header.destination.whyNotUnicast == nil, !nic.owns(header.source)
+        else { return nic.statistics.malformedDropped += 1 }
+        guard nic.promiscuous || nic.owns(header.destination) else { return nic.statistics.misdirectedDropped += 1 }
+
+        guard header.fragment == nil else { return reassemble(header, packet, on: nic) }
+        let payload = packet.extracting(header.headerLength..<header.totalLength)
+        switch header.upperLayerProtocol {
+        case .tcp: tcpInput(header, payload, packet, on: nic)
+        case .udp: udpInput(header, payload, packet, on: nic)
+        case .icmp where header.version == .v4, .icmpv6 where header.version == .v6: icmpInput(header, payload, packet, on: nic)
+        case .noNextHeader where header.version == .v6: break
+        default: answer(.destinationUnreachable(.protocol), to: header, packet, on: nic)
+        }
+    }
+
+    /// lwIP's own reassembly is one for all stacks, ends at ten buffers, and answers with an error that can abort.
+    private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
+        switch reassembler.add(header, packet: packet, now: .now()) {
+        case .incomplete: break
+        case .complete(let whole): input(whole.readableBytesSpan, on: nic)
+        case .dropped: nic.statistics.fragmentsDropped += 1
+        }
+    }
+
+    /// Answers a packet with an ICMP error, where RFC 1122 section 3.2.2 and RFC 4443 section 2.4 allow one.
+    func answer(_ error: ICMPError, to header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
+        guard ICMPError.mayAnswer(header, packet) else { return }
+        // From the address the packet was for when that is ours, else from the NIC's own.
+        let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
+        guard let source = own ?? (nic.spoofing ? header.destination : nil) else { return }
+        nic.send { error.write(answering: header, packet, from: source, into: &$0) }
+    }
+
+    // MARK: TCP
+
+    private func tcpInput(_ header: IPHeader, _ segment: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
+        guard let tcp = try? TCPHeader(parsing: segment), tcp.sourcePort != 0, tcp.destinationPort != 0 else {
+            return nic.statistics.malformedDropped += 1
+        }
+        if tcp.flags.contains(.syn), tcp.flags.isDisjoint(with: [.ack, .rst]) {
+            guard TCPHeader.hasValidChecksum(segment, header) else { return nic.statistics.malformedDropped += 1 }
+            let request = TCPForwardRequest(header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
+            if !synInput(request) { return }
+        }
+        feed(segment, from: header.source, to: header.destination, on: nic)
+    }
+
+    /// Decides about a SYN. True when lwIP is to see it: it has the connection, or shall refuse it.
+    private func synInput(_ request: TCPForwardRequest) -> Bool {
+        // While the destination is being dialled the SYN is sent again and again.
+        if undecided[request.id] != nil { return false }
+        var local = request.destination.address.library(on: request.nic)
+        var remote = request.source.address.library(on: request.nic)
+        func find(_ list: UnsafeMutablePointer<tcp_pcb>?) -> UnsafeMutablePointer<tcp_pcb>? {
+            clwip_tcp_find(list, request.nic.index, &local, request.destination.port, &remote, request.source.port)
+        }
+        if find(clwip_active_pcbs()) != nil { return true }
+        if let old = find(clwip_time_wait_pcbs()) {
+            // RFC 9293 section 3.10.7.4 (TIME-WAIT): a SYN beyond the old connection may open a new one.
+            guard Int32(bitPattern: request.sequence &- old.pointee.rcv_nxt) > 0 else { return true }
+            clwip_time_wait_remove(old)
+        }
+        let listener = listeners.match(request.destination)
+        guard listener != nil || request.nic.tcpHandler != nil else { return true }
+        guard halfOpenCount + undecided.count < limits.halfOpenConnections,
+            connections.count + undecided.count < limits.connections
+        else {
+            request.nic.statistics.synDropped += 1
+            return false
+        }
+        if let listener {
+            afterTurn { listener.take(request) }
+        } else {
+            undecided[request.id] = request
+            afterTurn { request.nic.tcpHandler?(request) }
+        }
+        return false
+    }
+
+    /// Gives a TCP segment to lwIP. Its pbuf must not be a `PBUF_POOL` one: those overflow in Debian's build.
+    func feed(_ segment: RawSpan, from source: IPAddress, to destination: IPAddress, on nic: NetworkInterface) {
+        guard let length = UInt16(exactly: segment.byteCount), let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM) else {
+            return
+        }
+        segment.withUnsafeBytes { bytes in
+            if let from = bytes.baseAddress { packet.pointee.payload.copyMemory(from: from, byteCount: bytes.count) }
+        }
+        var from = source.library(on: nic)
+        var to = destination.library(on: nic)
+        clwip_tcp_input(packet, nic.netif, &from, &to)
+    }
+
+    // MARK: UDP
+
+    private func udpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
+        guard let udp = try? UDPHeader(parsing: payload, header), udp.sourcePort != 0, udp.destinationPort != 0 else {
+            return nic.statistics.malformedDropped += 1
+        }
+        let destination = TransportAddress(header.destination, udp.destinationPort)
+        let socket = sockets.match(destination)
+        guard socket != nil || nic.udpHandler != nil else {
+            return answer(.destinationUnreachable(.port), to: header, packet, on: nic)
+        }
+        let datagram = UDPDatagram(
+            source: TransportAddress(header.source, udp.sourcePort), destination: destination,
+            payload: ByteBuffer(copying: payload.extracting(udp.payloadRange)))
+        if let socket {
+            afterTurn { socket.take(datagram, on: nic) }
+        } else {
+            afterTurn { nic.udpHandler?(datagram, nic) }
+        }
+    }
+
+    // MARK: ICMP
+
+    private func icmpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
+        guard let message = try? ICMPMessage(parsing: payload, header) else { return nic.statistics.malformedDropped += 1 }
+        switch message {
+        case .echoRequest(let identifier, let sequence, let data):
+            guard nic.owns(header.destination) else {
+                return answer(.destinationUnreachable(.administrativelyProhibited), to: header, packet, on: nic)
+            }
+            var bytes = ByteBuffer()
+            ICMPMessage.writeEcho(
+                isReply: true, identifier: identifier, sequence: sequence, payload: data, from: header.destination,
+                to: header.source, identification: nextIdentification(), into: &bytes)
+            nic.sendFragmenting(bytes, identification: nextIdentification())
+        case .echoReply(let identifier, let sequence, _):
+            if let echo = echoes.take(identifier: identifier, sequence: sequence, from: header.source) {
+                afterTurn { echo(.success(())) }
+            }
+        case .error(let error, let quotation):
+            errorInput(error, quotation, on: nic)
+        case .other:
+            break
+        }
+    }
+
+    /// Believed only about a connection being opened, and only when it quotes the SYN that is under way
+    /// (RFC 5927 section 4.1). Once open, a connection takes such errors for hints and goes on (RFC 1122 section 4.2.3.9).
+    private func errorInput(_ error: ICMPError, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
+        let source = TransportAddress(quotation.source, quotation.sourcePort)
+        let destination = TransportAddress(quotation.destination, quotation.destinationPort)
+        switch quotation.upperLayerProtocol {
+        case .tcp:
+            guard case .destinationUnreachable(let reason) = error,
+                let block = connections[TCPControlBlock.ID(nic: nic.id, local: source, remote: destination)],
+                block.isOpening, block.hasInFlight(quotation.tcpSequence)
+            else { return }
+            let mapped = NetstackError(reason, at: destination)
+            afterTurn { block.end(mapped, tellPeer: false) }
+        case .icmp, .icmpv6:
+            guard case .destinationUnreachable(let reason) = error,
+                let echo = echoes.take(
+                    identifier: quotation.echoIdentifier, sequence: quotation.echoSequence, from: quotation.destination)
+            else { return }
+            afterTurn { echo(.failure(NetstackError(reason, at: destination))) }
+        case .udp:
+            guard let socket = sockets.match(source) else { return }
+            guard case .destinationUnreachable(let reason) = error else { return }
+            afterTurn { socket.fail(NetstackError(reason, at: destination)) }
+        default:
+            break
+        }
+    }
+
+    /// The next value for the identification field of our own datagrams.
+    func nextIdentification() -> UInt32 {
+        lastIdentification &+= 1
+        return lastIdentification
+    }
+}
+
+extension NetstackError {
+    /// What an ICMP or ICMPv6 "destination unreachable" means to whoever dialled `address`.
+    init(_ reason: ICMPError.Reason, at address: TransportAddress) {
+        switch reason {
+        case .administrativelyProhibited: self = .prohibited(address)
+        case .network: self = .unreachable(address, .network)
+        case .host: self = .unreachable(address, .host)
+        case .protocol: self = .unreachable(address, .protocol)
+        case .port: self = .unreachable(address, .port)
+        case .other: self = .unreachable(address, .other)
+        }
+    }
+}
+
+extension ByteBuffer {
+    init(copying span: RawSpan) {
+        self = span.withUnsafeBytes { ByteBuffer(bytes: $0) }
+    }
+}

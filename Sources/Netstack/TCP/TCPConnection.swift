@@ -1,0 +1,124 @@
+// A TCP connection for users: an actor on the stack's event loop over the control block.
+
+import DequeModule
+public import NIOCore
+
+/// A TCP connection of a userspace stack (RFC 9293).
+///
+/// Both directions are bounded and push back: a write waits until the stack has room for all of it, and what is not read
+/// closes the window to the peer. Dropping the last reference to a connection that has not been closed resets it.
+public actor TCPConnection {
+    private nonisolated let executor: any SerialExecutor
+    private nonisolated let flow: NIOLoopBound<Flow>
+    /// This side's address and port.
+    public nonisolated let localAddress: TransportAddress
+    /// The peer's address and port.
+    public nonisolated let remoteAddress: TransportAddress
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    /// Called on the event loop of the stack.
+    init(_ bound: NIOLoopBound<TCPControlBlock>) {
+        let (block, eventLoop) = (bound.value, bound.eventLoop)
+        executor = eventLoop.executor
+        flow = NIOLoopBound(Flow(block), eventLoop: eventLoop)
+        localAddress = block.local
+        remoteAddress = block.remote
+    }
+
+    deinit {
+        let flow = flow
+        flow.eventLoop.execute { flow.value.block.reset() }
+    }
+
+    /// Reads what has arrived, or waits for it.
+    ///
+    /// - Parameter limit: the most bytes to return; the rest stays for the next read.
+    /// - Returns: at least one byte, or `nil` when the peer has closed its direction and all has been read.
+    /// - Throws: `NetstackError.connectionReset` after a reset, `.closed` after a close on this side, `.timedOut`,
+    ///   `.linkDown` or `.stackShutDown`; `CancellationError`.
+    public func read(upTo limit: Int = .max) async throws -> ByteBuffer? {
+        let flow = flow.value
+        while true {
+            if let bytes = flow.block.read(upTo: max(limit, 1)) { return bytes }
+            if let failure = flow.block.failure { throw failure }
+            if flow.block.isFinished { return nil }
+            try await flow.readers.wait()
+        }
+    }
+
+    /// Writes all of `bytes`, waiting for room as often as needed. Concurrent writes do not mix.
+    ///
+    /// Returning means that the stack has the bytes, not that the peer has them.
+    ///
+    /// - Throws: as `read`; after `closeWrite`, `NetstackError.closed`. A cancelled write may have written a part.
+    public func write(_ bytes: ByteBuffer) async throws {
+        let flow = flow.value
+        var rest = bytes
+        if flow.writing {
+            try await flow.writers.wait()
+        } else {
+            flow.writing = true
+        }
+        // The right to write goes from one writer to the next with its wake-up.
+        defer { if !flow.writers.resumeFirst(.success(())) { flow.writing = false } }
+        while true {
+            try flow.block.write(&rest)
+            if rest.readableBytes == 0 { return }
+            try await flow.room.wait()
+        }
+    }
+
+    /// Shuts down this side's direction: the peer reads the end after all that was written before. Reading goes on.
+    ///
+    /// Writes under way finish first.
+    public func closeWrite() async throws {
+        let flow = flow.value
+        if flow.writing {
+            try await flow.writers.wait()
+            flow.writing = false
+        }
+        flow.block.closeWrite()
+        flow.writers.resumeAll(.failure(NetstackError.closed))
+    }
+
+    /// Closes both directions. The stack still delivers what was written; reads and writes that wait throw `.closed`.
+    public func close() {
+        flow.value.block.close()
+    }
+
+    /// Ends the connection at once: the peer sees a reset, and what it has not acknowledged is lost.
+    public func reset() {
+        flow.value.block.reset()
+    }
+
+    /// The tasks that wait for a connection.
+    private final class Flow: TCPControlBlockDelegate {
+        let block: TCPControlBlock
+        let readers: LoopWaiters<Void>
+        /// Whether a task is in `write`. Others wait in `writers`, that one in `room`.
+        var writing = false
+        let writers: LoopWaiters<Void>
+        let room: LoopWaiters<Void>
+
+        init(_ block: TCPControlBlock) {
+            self.block = block
+            readers = LoopWaiters(eventLoop: block.stack.eventLoop)
+            writers = LoopWaiters(eventLoop: block.stack.eventLoop)
+            room = LoopWaiters(eventLoop: block.stack.eventLoop)
+            block.delegate = self
+        }
+
+        func controlBlockCanRead(_ block: TCPControlBlock) {
+            if block.isFinished { readers.resumeAll(.success(())) } else { readers.resumeFirst(.success(())) }
+        }
+
+        func controlBlockCanWrite(_ block: TCPControlBlock) { room.resumeFirst(.success(())) }
+
+        func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) {
+            readers.resumeAll(.success(()))
+            room.resumeAll(.failure(error))
+            writers.resumeAll(.failure(error))
+        }
+    }
+}

@@ -1,0 +1,71 @@
+// A connection attempt that waits for a decision: the SYN is held, and nothing has been answered yet.
+
+import CLwIP
+package import NIOCore
+
+/// Someone on the link dials an address that this stack has no listener for.
+///
+/// Exactly one of `accept`, `refuse`, `reject` and `drop` decides; further calls do nothing. The peer sends its SYN again
+/// while it waits, and lwIP sees the handshake only after `accept`: so a dialler learns the truth about the destination.
+package final class TCPForwardRequest {
+    package let source: TransportAddress
+    package let destination: TransportAddress
+    let nic: NetworkInterface
+    /// The TCP segment, and as much of the packet as an ICMP error would quote.
+    let segment: ByteBuffer
+    private let packet: ByteBuffer
+    private let header: IPHeader
+    private let tcp: TCPHeader
+    private let stack: StackCore
+    package var eventLoop: any EventLoop { stack.eventLoop }
+    private var decided = false
+
+    init(header: IPHeader, tcp: TCPHeader, segment: RawSpan, packet: RawSpan, on nic: NetworkInterface, stack: StackCore) {
+        self.header = header
+        self.tcp = tcp
+        self.segment = ByteBuffer(copying: segment)
+        self.packet = ByteBuffer(copying: packet.extracting(0..<header.totalLength))
+        self.nic = nic
+        self.stack = stack
+        source = TransportAddress(header.source, tcp.sourcePort)
+        destination = TransportAddress(header.destination, tcp.destinationPort)
+    }
+
+    var id: TCPControlBlock.ID { .init(nic: nic.id, local: destination, remote: source) }
+    var sequence: UInt32 { tcp.sequence }
+
+    /// Goes on with the handshake. `opened` hears when it is complete, or why it never was.
+    ///
+    /// - Returns: nil, without a call to `opened`, when it was too late: the link or the stack has gone.
+    @discardableResult
+    package func accept(_ opened: @escaping (Result<TCPControlBlock, NetstackError>) -> Void) -> TCPControlBlock? {
+        guard decide(), let block = stack.accept(self) else { return nil }
+        block.opened = { [unowned block] in opened($0.map { block }) }
+        return block
+    }
+
+    /// Answers with a reset: nothing listens there.
+    package func refuse() {
+        guard decide() else { return }
+        stack.turn {
+            nic.send { tcp.writeReset(from: destination.address, to: source.address, into: &$0) }
+        }
+    }
+
+    /// Answers with an ICMP error.
+    package func reject(_ reason: ICMPError.Reason) {
+        guard decide() else { return }
+        let packet = packet
+        stack.turn { stack.answer(.destinationUnreachable(reason), to: header, packet.readableBytesSpan, on: nic) }
+    }
+
+    /// Answers nothing: the dialler's own time-out will tell it.
+    package func drop() { _ = decide() }
+
+    private func decide() -> Bool {
+        guard !decided else { return false }
+        decided = true
+        if stack.undecided[id] === self { stack.undecided[id] = nil }
+        return !stack.isShutDown && nic.linkError == nil
+    }
+}

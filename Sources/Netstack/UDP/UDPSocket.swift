@@ -1,0 +1,149 @@
+// Sending and receiving datagrams.
+
+import DequeModule
+public import NIOCore
+
+/// A UDP socket of a userspace stack.
+///
+/// Datagrams up to ``UDPDatagram/maximumPayload`` bytes travel whatever the MTU: longer ones than it are fragmented.
+/// Those that arrive wait in a queue bounded by `Stack.Limits.socketReceiveBytes`; what does not fit is dropped and counted.
+public final class UDPSocket: Sendable {
+    /// Where it receives. Address zero stands for all addresses of the stack.
+    public let localAddress: TransportAddress
+    private let core: NIOLoopBound<UDPSocketCore>
+    private let stack: Stack
+
+    init(_ core: NIOLoopBound<UDPSocketCore>, localAddress: TransportAddress, stack: Stack) {
+        self.core = core
+        self.localAddress = localAddress
+        self.stack = stack
+    }
+
+    deinit {
+        let core = core
+        core.eventLoop.execute { core.value.end(.closed) }
+    }
+
+    /// Sends one datagram. As in any UDP, returning says nothing about its arrival.
+    ///
+    /// - Throws: `NetstackError.datagramTooLong`, `.noRoute`, `.addressNotAvailable`, `.linkDown`, `.closed`.
+    public func send(_ payload: ByteBuffer, to destination: TransportAddress) async throws {
+        try await stack.send(payload, to: destination, through: core)
+    }
+
+    /// The next datagram, waiting for it if need be.
+    ///
+    /// - Throws: `NetstackError.unreachable` when an ICMP error has come back for something this socket sent;
+    ///   `.closed`, `.stackShutDown`; `CancellationError`.
+    public func receive() async throws -> UDPDatagram {
+        try await stack.receive(from: core)
+    }
+
+    /// Gives up the port. Receives that wait throw `.closed`.
+    public func close() async {
+        await core.execute { $0.end(.closed) }
+    }
+}
+
+extension Stack {
+    fileprivate func send(
+        _ payload: ByteBuffer, to destination: TransportAddress, through core: NIOLoopBound<UDPSocketCore>
+    ) throws {
+        try core.value.send(payload, to: destination)
+    }
+
+    fileprivate func receive(from core: NIOLoopBound<UDPSocketCore>) async throws -> UDPDatagram {
+        try await core.value.receive()
+    }
+}
+
+/// A UDP socket on the event loop.
+final class UDPSocketCore {
+    private let binding: PortBinding
+    private weak var stack: StackCore?
+    private let limit: Int
+    private var queue: Deque<UDPDatagram> = []
+    private var queuedBytes = 0
+    private var pendingError: NetstackError?
+    private var ended: NetstackError?
+    private let waiters: LoopWaiters<Void>
+
+    init(_ binding: PortBinding, stack: StackCore) {
+        self.binding = binding
+        self.stack = stack
+        limit = stack.limits.socketReceiveBytes
+        waiters = LoopWaiters(eventLoop: stack.eventLoop)
+    }
+
+    func send(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) {
+        if let ended { throw ended }
+        guard let stack else { throw .stackShutDown }
+        let (nic, source) = try stack.path(to: destination.address, nic: nil, from: binding.address)
+        let datagram = UDPDatagram(
+            source: TransportAddress(source, binding.port), destination: destination, payload: payload)
+        try stack.send(datagram, on: nic)
+    }
+
+    func take(_ datagram: UDPDatagram, on nic: NetworkInterface) {
+        // A datagram weighs more than its payload: else empty ones would be free.
+        let weight = datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
+        guard ended == nil, queuedBytes + weight <= limit else { return nic.statistics.socketFullDropped += 1 }
+        queuedBytes += weight
+        queue.append(datagram)
+        waiters.resumeFirst(.success(()))
+    }
+
+    func receive() async throws -> UDPDatagram {
+        while true {
+            if let error = pendingError {
+                pendingError = nil
+                throw error
+            }
+            if let datagram = queue.popFirst() {
+                queuedBytes -= datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
+                return datagram
+            }
+            if let ended { throw ended }
+            try await waiters.wait()
+        }
+    }
+
+    /// Reports an ICMP error with the next receive.
+    func fail(_ error: NetstackError) {
+        pendingError = error
+        waiters.resumeFirst(.success(()))
+    }
+
+    func end(_ error: NetstackError) {
+        guard ended == nil else { return }
+        ended = error
+        if let stack, stack.sockets[binding] === self { stack.sockets[binding] = nil }
+        waiters.resumeAll(.success(()))
+    }
+}
+
+extension StackCore {
+    /// Sends a datagram from any source address; who may use which is the caller's to check.
+    package func send(_ datagram: UDPDatagram, on nic: NetworkInterface) throws(NetstackError) {
+        if let error = nic.linkError { throw error }
+        let length = datagram.payload.readableBytes
+        guard length <= UDPDatagram.maximumPayload else {
+            throw .datagramTooLong(length, limit: UDPDatagram.maximumPayload)
+        }
+        let identification = nextIdentification()
+        var packet = ByteBuffer()
+        packet.reserveCapacity(length + 48)
+        UDPHeader.write(datagram, identification: identification, into: &packet)
+        turn { nic.sendFragmenting(packet, identification: identification) }
+    }
+
+    /// Tells the sender of a datagram that came in on `nic` why it can't be delivered.
+    package func reject(_ datagram: UDPDatagram, _ reason: ICMPError.Reason, on nic: NetworkInterface) {
+        // The packet as it came, or one alike: an error quotes addresses and ports.
+        var packet = ByteBuffer()
+        UDPHeader.write(datagram, identification: 0, into: &packet)
+        let span = packet.readableBytesSpan
+        guard let header = try? IPHeader(parsing: span) else { return }
+        turn { answer(.destinationUnreachable(reason), to: header, span, on: nic) }
+    }
+}
