@@ -17,26 +17,32 @@ package struct StreamFraming {
     ///
     /// - Throws: `NetstackError.framing`.
     package mutating func packets(adding bytes: ByteBuffer) throws(NetstackError) -> PacketBatch {
-        if partial.readableBytes == 0 { partial = bytes } else { partial.writeImmutableBuffer(bytes) }
+        var stream = partial
+        partial = ByteBuffer()
+        if stream.readableBytes == 0 { stream = bytes } else { stream.writeImmutableBuffer(bytes) }
+        let ends = try Self.ends(in: stream.readableBytesSpan)
+        let end = ends.last ?? 0
+        // A copy of the rest, less than a packet, lets go of the storage that the batch holds.
+        if end < stream.readableBytes { partial = ByteBuffer(bytes: stream.readableBytesView.dropFirst(end)) }
+        guard let whole = stream.readSlice(length: end) else { return PacketBatch() }
+        return PacketBatch(bytes: whole, ends: ends)
+    }
+
+    /// Where the packets end that begin at the first byte and are complete.
+    private static func ends(in stream: RawSpan) throws(NetstackError) -> [Int] {
         var ends: [Int] = []
         var end = 0
-        let span = partial.readableBytesSpan
-        scan: while end < span.byteCount {
-            switch IPPacketLength(span.extracting(droppingFirst: end)) {
-            case .needMore:
-                break scan
+        while true {
+            switch IPPacketLength(stream.extracting(droppingFirst: end)) {
             case .impossible(let fault):
                 throw .framing(fault: fault)
-            case .length(let length):
-                guard end + length <= span.byteCount else { break scan }
+            case .length(let length) where end + length <= stream.byteCount:
                 end += length
                 ends.append(end)
+            case .length, .needMore:
+                return ends
             }
         }
-        guard let whole = partial.readSlice(length: end) else { return PacketBatch() }
-        // A copy of the rest, at most one packet, lets go of the storage that the batch now holds.
-        partial = partial.readableBytes == 0 ? ByteBuffer() : ByteBuffer(bytes: partial.readableBytesView)
-        return PacketBatch(bytes: whole, ends: ends)
     }
 
     /// What is left when the stream ends: nil if it ended between two packets.

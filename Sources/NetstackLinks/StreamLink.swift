@@ -1,7 +1,6 @@
 // A link over any byte stream that NIO has a channel for: TCP, Unix sockets, pipes, TLS, another stack's connection.
 
 public import NIOCore
-public import NIOPosix
 public import Netstack
 
 /// Carries packets over a byte stream, back to back, without further framing.

@@ -1,13 +1,11 @@
 // Which destinations an exit lets through, and where they really are.
 
-package import Netstack
+import Netstack
 
 /// The routes an exit exposes. With none, nothing is reachable.
-package struct ExposedRoutes: Sendable {
+struct ExposedRoutes: Sendable {
     /// Blocks, and where the address of a single-address block leads instead of to itself.
     private var targets: [CIDRBlock: IPAddress?] = [:]
-
-    package init() {}
 
     mutating func expose(_ block: CIDRBlock) { targets[block] = .some(nil) }
 

@@ -1,53 +1,105 @@
 // Forwards what is dialled on a NIC to real TCP connections of this host.
 
-import Logging
+import Glibc
+public import Logging
 import NIOCore
 import NIOPosix
 public import Netstack
 
-/// Dials the real destination of each connection attempt and answers it with what came of that.
+/// Dials the real destination of each connection attempt, and answers the attempt with what came of that.
 ///
 /// The handshake on the link is completed only after the destination has accepted: refused is refused, unreachable is
 /// unreachable, and no answer is none.
 public struct TCPForwarder: Sendable {
-    /// How a destination as dialled on the link maps to one of this host's network; nil means prohibited.
+    /// The address of this host's network to dial for an address dialled on the link; nil means that it is prohibited.
     public typealias Resolve = @Sendable (TransportAddress) -> TransportAddress?
 
-    /// How long to wait for a destination.
-    static let connectTimeout = TimeAmount.seconds(60)
+    /// Silence for this long is a time-out. Diallers give up earlier.
+    private static let connectTimeout = TimeAmount.seconds(60)
 
-    private let resolve: Resolve
     private let logger: Logger
+    private let resolve: Resolve
 
-    public init(logger: Logger, resolve: @escaping Resolve) {
+    public init(logger: Logger = Logger(label: "vni.tcp"), resolve: @escaping Resolve) {
         self.logger = logger
         self.resolve = resolve
     }
 
-    /// Takes over what is dialled on a NIC and no listener of the stack answers. The NIC should be promiscuous.
+    /// Takes over the connections dialled on a NIC that no listener of the stack answers. The NIC should be promiscuous.
+    ///
+    /// - Throws: `NetstackError.noSuchNIC`.
     public func attach(to stack: Stack, nic: NICID) async throws {
-        try await stack.handleTCP(on: nic) { forward($0) }
+        try await stack.forwardTCP(on: nic, forward)
     }
 
     /// Runs on the stack's event loop, as do the sockets: a packet crosses no thread on its way.
-    private func forward(_ request: TCPForwardRequest) {
-        guard let target = resolve(request.destination) else {
-            logger.debug("prohibited", metadata: request.metadata)
+    @Sendable private func forward(_ request: TCPForwardRequest) {
+        var logger = logger
+        logger[metadataKey: "from"] = "\(request.source)"
+        logger[metadataKey: "to"] = "\(request.destination)"
+        guard let target = resolve(request.destination), let address = try? target.socketAddress() else {
+            logger.info("prohibited")
             return request.reject(.administrativelyProhibited)
         }
-        let splice = TCPSplice(logger: logger)
+        let dialling = NIOLoopBoundBox<(any Channel)?>(nil, eventLoop: request.eventLoop)
+        request.abandoned = { dialling.value?.close(promise: nil) }
         ClientBootstrap(group: request.eventLoop)
             .connectTimeout(Self.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.autoRead, value: false)
-            .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 16, maximum: 1 << 16))
+            .channelOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))
+            .channelOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 14, maximum: 1 << 18)
+            )
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(splice) }
+                dialling.value = channel
+                return channel.eventLoop.makeSucceededVoidFuture()
             }
-            .connect(to: SocketAddress(target))
+            .connect(to: address)
             .assumeIsolated()
             .whenComplete { result in
+                switch result {
+                case .success(let channel):
+                    Self.join(request, channel, logger)
+                case .failure(let error):
+                    logger.info("failed", metadata: ["error": "\(error)"])
+                    Self.answer(request, error)
+                }
             }
+    }
+
+    private static func join(_ request: TCPForwardRequest, _ channel: any Channel, _ logger: Logger) {
+        let splice = TCPSplice()
+        do {
+            try channel.pipeline.syncOperations.addHandler(splice)
+        } catch {
+            // The socket has closed again already.
+            return request.refuse()
+        }
+        let block = request.accept { result in
+            switch result {
+            case .success(let block):
+                logger.debug("connected")
+                splice.join(block)
+            case .failure(let error):
+                logger.debug("abandoned by the dialler", metadata: ["error": "\(error)"])
+                splice.abandon()
+            }
+        }
+        if block == nil { splice.abandon() }
+    }
+
+    /// Tells the dialler what dialling told us.
+    private static func answer(_ request: TCPForwardRequest, _ error: any Error) {
+        guard let error = error as? IOError else { return request.drop() }
+        switch error.errnoCode {
+        case ECONNREFUSED: request.refuse()
+        case ENETUNREACH: request.reject(.network)
+        case EHOSTUNREACH, EADDRNOTAVAIL: request.reject(.host)
+        case EACCES, EPERM: request.reject(.administrativelyProhibited)
+        // A time-out, or a lack of descriptors or memory here: the dialler tries again until its own time-out.
+        default: request.drop()
+        }
     }
 }

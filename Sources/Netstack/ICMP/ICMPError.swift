@@ -3,13 +3,13 @@
 import NIOCore
 
 /// Why a packet did not arrive (RFC 792, RFC 1122 section 3.2.2, RFC 4443 section 3).
-package enum ICMPError: Hashable, Sendable {
+public enum ICMPError: Hashable, Sendable {
     case destinationUnreachable(Reason)
     case packetTooBig(mtu: Int)
     case timeExceeded
     case parameterProblem
 
-    package enum Reason: Hashable, Sendable {
+    public enum Reason: Hashable, Sendable {
         case network, host, `protocol`, port, administrativelyProhibited, other
     }
 }

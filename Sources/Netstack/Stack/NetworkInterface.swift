@@ -43,8 +43,10 @@ package final class NetworkInterface {
     /// Called for connection attempts and datagrams that nothing in the stack is bound to.
     package var tcpHandler: ((TCPForwardRequest) -> Void)?
     package var udpHandler: ((UDPDatagram, NetworkInterface) -> Void)?
-    package var onLinkEnd: (((any Error)?) -> Void)?
+    /// Called when the NIC is removed.
+    package var stopped: (() -> Void)?
     package private(set) var linkError: NetstackError?
+    let linkEndWaiters: LoopWaiters<Void>
 
     init(
         id: NICID, stack: StackCore, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool,
@@ -57,6 +59,7 @@ package final class NetworkInterface {
         self.mtu = mtu
         self.promiscuous = promiscuous
         self.spoofing = spoofing
+        linkEndWaiters = LoopWaiters(eventLoop: stack.eventLoop)
         netif = .allocate(capacity: 1)
         netif.initialize(to: CLwIP.netif())
     }
@@ -91,7 +94,10 @@ package final class NetworkInterface {
 
     func stop() {
         driver.stop()
-        onLinkEnd = nil
+        linkError = linkError ?? .linkDown(reason: nil)
+        linkEndWaiters.resumeAll(.success(()))
+        stopped?()
+        stopped = nil
         tcpHandler = nil
         udpHandler = nil
     }
@@ -167,8 +173,9 @@ extension NetworkInterface: LinkReceiver {
 
     package func linkEnded(_ error: (any Error)?) {
         let reason = error.map { "\($0)" }
-        linkError = .linkDown(reason: reason)
-        stack.linkEnded(of: self, .linkDown(reason: reason))
-        onLinkEnd?(error)
+        let failure = NetstackError.linkDown(reason: reason)
+        linkError = failure
+        stack.linkEnded(of: self, failure)
+        linkEndWaiters.resumeAll(error == nil ? .success(()) : .failure(failure))
     }
 }

@@ -169,7 +169,7 @@ package final class StackCore {
 
     private func remove(_ nic: NetworkInterface, _ error: NetstackError) {
         for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: true) }
-        for request in undecided.values where request.nic === nic { request.drop() }
+        for request in undecided.values where request.nic === nic { request.abandon() }
         routes.removeAll(via: nic.id)
         turn { abandonAll(of: nic) }
         nic.flush()
@@ -247,7 +247,7 @@ package final class StackCore {
 
     func linkEnded(of nic: NetworkInterface, _ error: NetstackError) {
         for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: false) }
-        for request in undecided.values where request.nic === nic { request.drop() }
+        for request in undecided.values where request.nic === nic { request.abandon() }
     }
 
     // MARK: The end

@@ -19,6 +19,8 @@ package final class TCPForwardRequest {
     private let stack: StackCore
     package var eventLoop: any EventLoop { stack.eventLoop }
     private var decided = false
+    /// Called when the link or the stack goes before there was a decision.
+    package var abandoned: (() -> Void)?
 
     init(header: IPHeader, tcp: TCPHeader, segment: RawSpan, packet: RawSpan, on nic: NetworkInterface, stack: StackCore) {
         self.header = header
@@ -39,7 +41,7 @@ package final class TCPForwardRequest {
     /// - Returns: nil, without a call to `opened`, when it was too late: the link or the stack has gone.
     @discardableResult
     package func accept(_ opened: @escaping (Result<TCPControlBlock, NetstackError>) -> Void) -> TCPControlBlock? {
-        guard decide(), let block = stack.accept(self) else { return nil }
+        guard decide(), !stack.isShutDown, nic.linkError == nil, let block = stack.accept(self) else { return nil }
         block.opened = { [unowned block] in opened($0.map { block }) }
         return block
     }
@@ -62,10 +64,17 @@ package final class TCPForwardRequest {
     /// Answers nothing: the dialler's own time-out will tell it.
     package func drop() { _ = decide() }
 
+    /// The link or the stack goes.
+    func abandon() {
+        let abandoned = abandoned
+        if decide() { abandoned?() }
+    }
+
     private func decide() -> Bool {
         guard !decided else { return false }
         decided = true
+        abandoned = nil
         if stack.undecided[id] === self { stack.undecided[id] = nil }
-        return !stack.isShutDown && nic.linkError == nil
+        return true
     }
 }

@@ -1,0 +1,145 @@
+// Joins a connection of the stack to a socket of this host, so that each end sees what the other does.
+
+import Glibc
+import NIOCore
+import Netstack
+
+/// A TCP connection in two halves. Bytes, half-closes, closes and resets cross in both directions; a slow half slows the
+/// other, for nothing is read from one that the other does not take.
+///
+/// It stands in the socket's pipeline, on the event loop of the stack.
+final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private var context: ChannelHandlerContext?
+    private var block: TCPControlBlock?
+    /// What the socket has given and the stack has no room for.
+    private var towardsStack = ByteBuffer()
+    /// Whether the socket's peer has closed its direction.
+    private var socketFinished = false
+    /// Whether the stack's peer has closed its direction, and whether the socket has all that came before.
+    private var stackFinished = false
+    private var isFlushed = false
+    private var reading = false
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    /// Begins, with the handshake on the stack's side complete.
+    func join(_ block: TCPControlBlock) {
+        guard let context else { return block.reset() }
+        self.block = block
+        block.delegate = self
+        read()
+        if context.channel.isWritable { writeToSocket(block) }
+    }
+
+    /// Gives up before it has begun.
+    func abandon() { abortSocket() }
+
+    // MARK: Socket to stack
+
+    private func read() {
+        guard block != nil, !reading, !socketFinished, towardsStack.readableBytes == 0 else { return }
+        reading = true
+        context?.read()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        // NIO reads all there is when the socket ends, asked or not.
+        if towardsStack.readableBytes > 0 {
+            towardsStack.writeBuffer(&bytes)
+        } else {
+            towardsStack = bytes
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        reading = false
+        writeToStack()
+    }
+
+    private func writeToStack() {
+        guard let block else { return }
+        if towardsStack.readableBytes > 0 {
+            do {
+                try block.write(&towardsStack)
+            } catch {
+                return abortSocket()
+            }
+        }
+        if towardsStack.readableBytes == 0, socketFinished {
+            block.closeWrite()
+            closeIfFinished()
+        }
+        read()
+    }
+
+    func controlBlockCanWrite(_ block: TCPControlBlock) { writeToStack() }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            socketFinished = true
+            writeToStack()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// An error of a socket is the end of the connection for both: most often a reset.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        block?.reset()
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        // Both directions closed in good order is the only quiet end.
+        if !(socketFinished && stackFinished) { block?.reset() }
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        block = nil
+    }
+
+    // MARK: Stack to socket
+
+    func controlBlockCanRead(_ block: TCPControlBlock) {
+        if let context, context.channel.isWritable { writeToSocket(block) }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, let block { writeToSocket(block) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func writeToSocket(_ block: TCPControlBlock) {
+        guard let context, !stackFinished else { return }
+        if let bytes = block.read() { context.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
+        guard block.isFinished else { return }
+        stackFinished = true
+        // An empty write is done after all others. Closing earlier would lose them.
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { [self] _ in
+            isFlushed = true
+            if !socketFinished { self.context?.close(mode: .output, promise: nil) }
+            closeIfFinished()
+        }
+    }
+
+    func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) { abortSocket() }
+
+    // MARK: The end
+
+    private func closeIfFinished() {
+        guard socketFinished, isFlushed, towardsStack.readableBytes == 0 else { return }
+        context?.close(promise: nil)
+    }
+
+    /// Closes the socket so that its peer sees a reset.
+    private func abortSocket() {
+        guard let context else { return }
+        _ = (context.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+        context.close(promise: nil)
+    }
+}
