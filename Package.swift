@@ -73,7 +73,19 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
-        .testTarget(name: "NetstackTests", dependencies: ["Netstack", nio, nioPosix], swiftSettings: settings),
+        .target(
+            name: "TestSupport",
+            dependencies: ["Netstack", "VNI", nio, nioPosix],
+            path: "Tests/TestSupport",
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetstackTests",
+            dependencies: ["Netstack", "TestSupport", nio, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "VNITests",
+            dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

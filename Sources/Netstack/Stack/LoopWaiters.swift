@@ -15,21 +15,21 @@ final class LoopWaiters<Value: Sendable> {
 
     /// Waits for `resumeFirst`, `resumeAll` or cancellation, which throws `CancellationError`.
     ///
-    /// `joined` runs once the task is in line: what it does may already wake it.
-    func wait(joined: () -> Void = {}) async throws -> Value {
-        eventLoop.assertInEventLoop()
+    /// The task stays on the actor of the event loop until it is in line: nothing can happen before that unseen.
+    func wait(isolation: isolated any Actor = #isolation) async throws -> Value {
         nextTicket += 1
         let ticket = nextTicket
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        return try await withTaskCancellationHandler {
-            try Task.checkCancellation()
-            return try await withCheckedThrowingContinuation { continuation in
-                waiting.append((ticket, continuation))
-                joined()
-            }
-        } onCancel: {
-            reach.eventLoop.execute { reach.value.cancel(ticket) }
-        }
+        return try await withTaskCancellationHandler(
+            operation: {
+                // Naming the actor is what keeps this closure on it.
+                _ = isolation
+                try Task.checkCancellation()
+                return try await withCheckedThrowingContinuation(isolation: isolation) { continuation in
+                    eventLoop.assertInEventLoop()
+                    waiting.append((ticket, continuation))
+                }
+            }, onCancel: { reach.eventLoop.execute { reach.value.cancel(ticket) } }, isolation: isolation)
     }
 
     /// Wakes the first in line; false when nobody waits.

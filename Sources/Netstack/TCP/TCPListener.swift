@@ -87,7 +87,7 @@ final class TCPListenerCore {
         if !waiters.resumeFirst(.success(connection)) { ready.append(connection) }
     }
 
-    func next() async throws -> TCPConnection? {
+    func next(isolation: isolated any Actor = #isolation) async throws -> TCPConnection? {
         if let connection = ready.popFirst() { return connection }
         if let error { throw error }
         if ended { return nil }

@@ -93,7 +93,7 @@ final class UDPSocketCore {
         waiters.resumeFirst(.success(()))
     }
 
-    func receive() async throws -> UDPDatagram {
+    func receive(isolation: isolated any Actor = #isolation) async throws -> UDPDatagram {
         while true {
             if let error = pendingError {
                 pendingError = nil
