@@ -75,7 +75,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "TestSupport",
-            dependencies: ["Netstack", "VNI", nio, nioPosix],
+            dependencies: ["Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging],
             path: "Tests/TestSupport",
             swiftSettings: settings),
         .testTarget(
@@ -84,7 +84,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "VNITests",
-            dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],
+            dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix, crypto],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

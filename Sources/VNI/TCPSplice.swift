@@ -22,6 +22,8 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
     private var stackFinished = false
     private var isFlushed = false
     private var reading = false
+    /// Set while the socket has gone and the stack has not taken all that it gave: nothing else holds this object then.
+    private var lingering: TCPSplice?
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
@@ -70,6 +72,7 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
             }
         }
         if towardsStack.readableBytes == 0, socketFinished {
+            lingering = nil
             block.closeWrite()
             closeIfFinished()
         }
@@ -89,19 +92,25 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
     /// An error of a socket is the end of the connection for both: most often a reset.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         block?.reset()
+        block = nil
         context.close(promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // Both directions closed in good order is the only quiet end.
-        if !(socketFinished && stackFinished) { block?.reset() }
+        // With the output closed, NIO closes the channel at the input's end instead of telling of it.
+        if isFlushed, !socketFinished {
+            socketFinished = true
+            writeToStack()
+        }
+        if !socketFinished || !stackFinished {
+            block?.reset()
+        } else if towardsStack.readableBytes > 0 {
+            lingering = self
+        }
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
-        self.context = nil
-        block = nil
-    }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     // MARK: Stack to socket
 
@@ -127,7 +136,10 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
         }
     }
 
-    func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) { abortSocket() }
+    func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) {
+        lingering = nil
+        abortSocket()
+    }
 
     // MARK: The end
 

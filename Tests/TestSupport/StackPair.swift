@@ -87,17 +87,25 @@ extension TCPConnection {
     package func write(_ text: String) async throws { try await write(ByteBuffer(string: text)) }
 }
 
-/// Bytes that repeat after a prime number of them, so that a shifted or lost part shows.
+/// `count` bytes of the sequence 0, 1, … 250, 0, … from its position `offset`. Its period is a prime number, so that a
+/// part that is shifted or lost shows.
 package func pattern(_ count: Int, from offset: Int = 0) -> ByteBuffer {
     var buffer = ByteBuffer()
-    buffer.reserveCapacity(count)
-    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
-        var value = offset % 251
-        for index in 0..<count {
-            bytes[index] = UInt8(truncatingIfNeeded: value)
-            value = value == 250 ? 0 : value + 1
-        }
-        return count
+    var start = offset % 251
+    while buffer.readableBytes < count {
+        let length = min(count - buffer.readableBytes, patternBlock.readableBytes - start)
+        guard let slice = patternBlock.getSlice(at: start, length: length) else { break }
+        if length == count { return slice }
+        buffer.writeImmutableBuffer(slice)
+        start = 0
     }
     return buffer
 }
+
+/// A whole number of periods.
+private let patternBlock: ByteBuffer = {
+    let period = (0..<251).map { UInt8($0) }
+    var block = ByteBuffer()
+    for _ in 0..<2048 { block.writeBytes(period) }
+    return block
+}()

@@ -131,11 +131,19 @@ public actor Stack {
         to destination: TransportAddress, from source: TransportAddress? = nil, nic: NICID? = nil,
         timeout: Duration = .seconds(30)
     ) async throws -> TCPConnection {
-        let waiter = LoopWaiters<TCPConnection>(eventLoop: eventLoop)
-        let block = try core.connect(to: destination, from: source, nic: nic) { result in
-            waiter.resumeFirst(result.map { TCPConnection($0.bound) }.mapError { $0 })
+        try await withBlock(to: destination, from: source, nic: nic, timeout: timeout) { TCPConnection($0.bound) }
+    }
+
+    /// Opens a connection and makes something of it, on the event loop, as soon as it is open.
+    package func withBlock<Result: Sendable>(
+        to destination: TransportAddress, from source: TransportAddress?, nic: NICID?, timeout: Duration,
+        _ make: @escaping (TCPControlBlock) throws -> Result
+    ) async throws -> Result {
+        let waiter = LoopWaiters<Result>(eventLoop: eventLoop)
+        let block = try core.connect(to: destination, from: source, nic: nic) { opened in
+            waiter.resumeFirst(Swift.Result { try make(opened.get()) })
         }
-        let reach = NIOLoopBound(block, eventLoop: eventLoop)
+        let reach = block.bound
         let deadline = eventLoop.scheduleTask(in: TimeAmount(timeout)) {
             reach.value.end(.timedOut(destination), tellPeer: true)
         }

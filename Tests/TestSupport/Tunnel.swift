@@ -1,0 +1,86 @@
+// An entrance and an exit, joined by a link of either kind.
+
+import Glibc
+import Logging
+internal import NIOCore
+import NetstackLinks
+package import Netstack
+import Testing
+package import VNI
+
+/// What joins the two ends.
+package enum LinkKind: String, Sendable, CaseIterable, CustomTestStringConvertible {
+    case memory, tcp, unix
+
+    package var testDescription: String { rawValue }
+}
+
+package struct Tunnel: Sendable {
+    /// The tunnel's addresses for the exit host's loopback.
+    package static let host = IPAddress.v4(IPv4Address(192, 168, 1, 1))
+    package static let host6 = IPAddress.v6(IPv6Address(rawValue: 0xfd11 << 112 | 1))
+
+    package let entrance: VirtualInterface
+    package let exit: VirtualInterface
+
+    package static func host(_ version: IPVersion) -> IPAddress { version == .v4 ? host : host6 }
+
+    package init(_ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init()) async throws {
+        var quiet = Logger(label: "test")
+        quiet.logLevel = .critical
+        var near = VirtualInterface.Configuration(mode: .entrance, mtu: mtu, logger: quiet)
+        var far = VirtualInterface.Configuration(mode: .exit, mtu: mtu, logger: quiet)
+        near.limits = limits
+        far.limits = limits
+        switch kind {
+        case .memory:
+            let (a, b) = MemoryLink.pipe()
+            entrance = try await VirtualInterface(near, link: a)
+            exit = try await VirtualInterface(far, link: b)
+        case .tcp, .unix:
+            let path = "/tmp/rns-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
+            let listener =
+                kind == .tcp
+                ? try await StreamLink.listen(host: "127.0.0.1", port: 0)
+                : try await StreamLink.listen(unixDomainSocketPath: path)
+            async let accepted = listener.first { _ in true }
+            let connected =
+                kind == .tcp
+                ? try await StreamLink.connect(host: "127.0.0.1", port: listener.localAddress?.port ?? 0)
+                : try await StreamLink.connect(unixDomainSocketPath: path)
+            entrance = try await VirtualInterface(near, link: connected)
+            exit = try await VirtualInterface(far, link: #require(await accepted))
+            await listener.close()
+            unlink(path)
+        }
+        try exit.exposeRoute(CIDRBlock(Self.host), to: .v4(.loopback))
+        try exit.exposeRoute(CIDRBlock(Self.host6), to: .v6(.loopback))
+    }
+
+    /// Runs `body`, shuts both ends down, and shows that neither stack holds a connection by then.
+    package static func with(
+        _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
+        _ body: @Sendable (Tunnel) async throws -> Void
+    ) async throws {
+        let tunnel = try await Tunnel(kind, mtu: mtu, limits: limits)
+        do {
+            try await body(tunnel)
+        } catch {
+            await tunnel.shutdown()
+            throw error
+        }
+        await tunnel.shutdown()
+        #expect(await tunnel.entrance.stack.connectionCount == 0)
+        #expect(await tunnel.exit.stack.connectionCount == 0)
+    }
+
+    package func shutdown() async {
+        await entrance.shutdown()
+        await exit.shutdown()
+    }
+
+    /// Dials a port of the exit host's loopback.
+    package func connect(_ version: IPVersion = .v4, port: UInt16) async throws -> TCPConnection {
+        try await entrance.stack.connect(to: TransportAddress(Self.host(version), port))
+    }
+}
