@@ -48,8 +48,7 @@ public enum NetstackError: Error, Hashable, Sendable {
     /// Why a destination is unreachable (RFC 792, RFC 1122 section 3.2.2.1, RFC 4443 section 3.1).
     public enum Unreachable: String, Hashable, Sendable {
         case network, host, `protocol`, port
-        case packetTooBig = "packet too big"
-        case other = "unspecified reason"
+        case hopLimit = "hop limit exceeded"
     }
 }
 

@@ -33,7 +33,7 @@ package struct StreamFraming {
         var ends: [Int] = []
         var end = 0
         while true {
-            switch IPPacketLength(stream.extracting(droppingFirst: end)) {
+            switch IPPacketLength(ofPacketStartingWith: stream.extracting(droppingFirst: end)) {
             case .impossible(let fault):
                 throw .framing(fault: fault)
             case .length(let length) where end + length <= stream.byteCount:

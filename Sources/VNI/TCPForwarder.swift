@@ -95,8 +95,8 @@ public struct TCPForwarder: Sendable {
         guard let error = error as? IOError else { return request.drop() }
         switch error.errnoCode {
         case ECONNREFUSED: request.refuse()
-        case ENETUNREACH: request.reject(.network)
-        case EHOSTUNREACH, EADDRNOTAVAIL: request.reject(.host)
+        case ENETUNREACH: request.reject(.networkUnreachable)
+        case EHOSTUNREACH, EADDRNOTAVAIL: request.reject(.hostUnreachable)
         case EACCES, EPERM: request.reject(.administrativelyProhibited)
         // A time-out, or a lack of descriptors or memory here: the dialler tries again until its own time-out.
         default: request.drop()

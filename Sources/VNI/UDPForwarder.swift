@@ -69,7 +69,7 @@ public struct UDPForwarder: Sendable {
                 },
                 refused: { [weak self] datagram in
                     guard let self else { return }
-                    stack.reject(datagram, .port, on: nic)
+                    stack.reject(datagram, .portUnreachable, on: nic)
                 },
                 ended: { [weak self] in self?.flows[key] = nil })
             flows[key] = flow

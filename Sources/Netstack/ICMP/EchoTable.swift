@@ -25,7 +25,7 @@ struct EchoTable {
         return (identifier, sequence)
     }
 
-    mutating func take(identifier: UInt16, sequence: UInt16, from peer: IPAddress) -> Completion? {
+    mutating func take(_ identifier: UInt16, _ sequence: UInt16, from peer: IPAddress) -> Completion? {
         waiting.removeValue(forKey: Key(identifier: identifier, sequence: sequence, peer: peer))
     }
 

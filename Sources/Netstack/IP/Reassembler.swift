@@ -1,193 +1,212 @@
-// Putting fragments together, within bounds, whatever they claim.
+// Puts fragments together again (RFC 791, RFC 8200 section 4.5), in bounded memory.
 
-import DequeModule
-import NIOCore
+package import NIOCore
 
-/// Reassembly for both IP versions (RFC 791, RFC 815, RFC 8200 section 4.5, RFC 5722): a pure state machine.
-struct Reassembler {
-    enum Outcome {
+/// The datagrams of which a NIC has received some fragments, but not all.
+///
+/// A pure state machine: whoever owns it calls `expire(now:)` when `nextExpiry` has come.
+package struct Reassembler {
+    /// The most memory that fragments may occupy, in bytes, with what it takes to keep them.
+    package let byteLimit: Int
+    /// The memory that they occupy, in bytes.
+    package private(set) var byteCount = 0
+    package private(set) var counters = Counters()
+
+    private var datagrams: [Key: FragmentedDatagram] = [:]
+    /// Oldest first. All live equally long, so they expire in this order.
+    private var order = CircularBuffer<Key>()
+    private var bytesBySource: [IPAddress: Int] = [:]
+
+    private static let maximumDatagrams = 1024
+    private static let lifetime = TimeAmount.seconds(30)
+    /// What no single source may exceed, so that it can't displace all others.
+    private var byteLimitPerSource: Int { byteLimit / 4 }
+
+    package init(byteLimit: Int = 4 << 20) { self.byteLimit = byteLimit }
+
+    package enum Outcome: Equatable {
+        /// More fragments are needed.
         case incomplete
-        /// The whole packet, as if it had never been fragmented.
+        /// The datagram as a whole, valid packet, as if it had never been fragmented.
         case complete(ByteBuffer)
-        case dropped
+        case dropped(DropReason)
     }
 
+    /// Why a fragment was dropped, in most cases with its whole datagram.
+    package enum DropReason: Hashable, Sendable {
+        /// It overlaps another fragment (RFC 5722).
+        case overlap
+        /// It is empty or, not being the last, no multiple of 8 bytes long.
+        case length
+        /// The datagram would be longer than a length field can say.
+        case tooLong
+        /// It contradicts another fragment about where the datagram ends.
+        case conflictingEnd
+        case tooManyFragments
+        /// The datagram alone exceeds what its source may occupy.
+        case noRoom
+        /// The fragments together are no valid packet.
+        case malformed
+    }
+
+    package struct Counters: Hashable, Sendable {
+        /// Datagrams put together.
+        package fileprivate(set) var completed = 0
+        /// Datagrams given up because fragments did not come in time.
+        package fileprivate(set) var expired = 0
+        /// Datagrams given up to make room for others.
+        package fileprivate(set) var evicted = 0
+        /// Fragments dropped.
+        package fileprivate(set) var dropped: [DropReason: Int] = [:]
+    }
+
+    /// What the fragments of a datagram have in common. IPv6 leaves the protocol out, as only the first one's counts.
     private struct Key: Hashable {
-        var source: IPAddress
-        var destination: IPAddress
-        var upper: IPProtocol
-        var identification: UInt32
+        let source: IPAddress
+        let destination: IPAddress
+        let identification: UInt32
+        let upperLayerProtocol: IPProtocolNumber?
     }
 
-    private struct Piece {
-        var range: Range<Int>
-        var bytes: ByteBuffer
+    /// When the oldest datagram expires.
+    package var nextExpiry: NIODeadline? { order.first.flatMap { datagrams[$0]?.expiry } }
+
+    /// Takes a fragment: a packet whose header has been read. A packet that isn't a fragment is complete by itself.
+    package mutating func add(_ header: IPHeader, packet: RawSpan, now: NIODeadline) -> Outcome {
+        guard let fragment = header.fragment else {
+            return .complete(Self.copy(packet.extracting(0..<header.totalLength)))
+        }
+        let outcome = add(fragment, header, packet: packet, now: now)
+        switch outcome {
+        case .incomplete: break
+        case .complete: counters.completed += 1
+        case .dropped(let reason): counters.dropped[reason, default: 0] += 1
+        }
+        return outcome
     }
 
-    private struct Datagram {
-        /// In order of their ranges, which do not overlap.
-        var pieces: [Piece] = []
-        var received = 0
-        /// The length of the payload, once the last fragment has come.
-        var length: Int?
-        /// The header in front of the first fragment: up to the fragment header in IPv6.
-        var header: ByteBuffer?
-        var expiry: NIODeadline
-        var cost = 0
-    }
-
-    /// RFC 791 suggests 15 s and RFC 8200 sets 60; RFC 1122 section 3.3.2 allows what lies between.
-    static let lifetime = TimeAmount.seconds(30)
-    /// What a fragment costs beyond its bytes, and a datagram beyond its fragments.
-    private static let overhead = 256
-    /// A packet of 65,535 bytes in fragments that fit the smallest MTU, twice over.
-    private static let maximumPieces = 256
-
-    private let byteLimit: Int
-    private var datagrams: [Key: Datagram] = [:]
-    /// In order of arrival, which is that of expiry. Some may be gone already.
-    private var order: Deque<(key: Key, expiry: NIODeadline)> = []
-    /// What all datagrams cost together, in bytes.
-    private(set) var cost = 0
-    private var costBySource: [IPAddress: Int] = [:]
-
-    /// - Parameter byteLimit: the memory for incomplete datagrams; a quarter of it for those of one source.
-    init(byteLimit: Int) { self.byteLimit = byteLimit }
-
-    /// When `expire` has something to do next, at the earliest.
-    var nextExpiry: NIODeadline? { order.first?.expiry }
-
-    mutating func add(_ header: IPHeader, packet: RawSpan, now: NIODeadline) -> Outcome {
-        guard let fragment = header.fragment else { return .dropped }
-        expire(now: now)
-        // What follows the fragment header in IPv6, extension headers included, is data to be put together.
-        let start = header.version == .v4 ? header.headerLength : fragment.headerOffset + 8
-        let data = packet.extracting(start..<header.totalLength)
-        // An "atomic" fragment is a datagram by itself, and no part of any other (RFC 6946).
+    private mutating func add(
+        _ fragment: IPHeader.Fragment, _ header: IPHeader, packet: RawSpan, now: NIODeadline
+    ) -> Outcome {
+        let length = header.payload.count
+        guard fragment.offset + length <= header.maximumReassembledLength else { return .dropped(.tooLong) }
+        let piece = FragmentedDatagram.Piece(
+            offset: fragment.offset, payload: Self.payload(of: packet, header, isFirst: fragment.offset == 0))
         if fragment.offset == 0, fragment.isLast {
-            let piece = Piece(range: 0..<data.byteCount, bytes: ByteBuffer(copying: data))
-            return .complete(Self.whole(front(header, fragment, packet), header.version, [piece], data.byteCount))
+            // An atomic fragment has nothing to do with others of the same identification (RFC 6946).
+            var datagram = FragmentedDatagram(expiry: now)
+            datagram.insert(piece, before: 0, header: header, isLast: true)
+            return Self.outcome(of: datagram)
         }
+        guard length > 0, fragment.isLast || length & 7 == 0 else { return .dropped(.length) }
+
         let key = Key(
-            source: header.source, destination: header.destination,
-            upper: header.version == .v4 ? header.upperLayerProtocol : .fragment,
-            identification: fragment.identification)
-        let range = fragment.offset..<(fragment.offset + data.byteCount)
-        let price = data.byteCount + Self.overhead
-        guard makeRoom(price, for: key) else { return .dropped }
-        var datagram: Datagram
-        if let known = datagrams[key] {
-            datagram = known
-        } else {
-            datagram = Datagram(expiry: now + Self.lifetime)
-            order.append((key, datagram.expiry))
-        }
-
-        let index = datagram.pieces.firstIndex { $0.range.lowerBound >= range.lowerBound } ?? datagram.pieces.endIndex
-        // The same fragment again is no harm.
-        if index < datagram.pieces.endIndex, datagram.pieces[index].range == range,
-            datagram.pieces[index].bytes == ByteBuffer(copying: data)
-        {
-            return .incomplete
-        }
-        // RFC 5722: any overlap condemns the whole datagram. So does an end that moves, or lies before what has come.
-        let overlaps =
-            index > 0 && datagram.pieces[index - 1].range.upperBound > range.lowerBound
-            || index < datagram.pieces.endIndex && datagram.pieces[index].range.lowerBound < range.upperBound
-        let end = fragment.isLast ? range.upperBound : datagram.length
-        let endMoves = fragment.isLast && datagram.length.map { $0 != range.upperBound } == true
-        let reachesBeyond = end.map { max(range.upperBound, datagram.pieces.last?.range.upperBound ?? 0) > $0 } == true
-        guard !overlaps, !endMoves, !reachesBeyond, datagram.pieces.count < Self.maximumPieces else {
+            source: header.source, destination: header.destination, identification: fragment.identification,
+            upperLayerProtocol: header.version == .v4 ? header.upperLayerProtocol : nil)
+        var index = 0
+        switch datagrams[key]?.placement(of: piece, isLast: fragment.isLast) {
+        case nil: break
+        case .before(let place): index = place
+        case .duplicate: return .incomplete
+        case .conflict(let reason):
             remove(key)
-            return .dropped
+            return .dropped(reason)
         }
-        datagram.length = end
-        if fragment.offset == 0 { datagram.header = front(header, fragment, packet) }
-        datagram.pieces.insert(Piece(range: range, bytes: ByteBuffer(copying: data)), at: index)
-        datagram.received += range.count
-        datagram.cost += price
-        cost += price
-        costBySource[key.source, default: 0] += price
-        datagrams[key] = datagram
-
-        guard let length = datagram.length, datagram.received == length, let front = datagram.header else {
-            return .incomplete
+        guard makeRoom(for: piece, key) else {
+            remove(key)
+            return .dropped(.noRoom)
         }
-        remove(key)
-        guard front.readableBytes + length <= 65535 else { return .dropped }
-        return .complete(Self.whole(front, header.version, datagram.pieces, length))
+        if datagrams[key] == nil { open(key, expiry: now + Self.lifetime) }
+        account(piece.memory, to: key.source)
+        datagrams[key]?.insert(piece, before: index, header: header, isLast: fragment.isLast)
+        guard datagrams[key]?.isComplete == true, let datagram = remove(key) else { return .incomplete }
+        return Self.outcome(of: datagram)
     }
 
-    /// Forgets datagrams whose time is over.
-    mutating func expire(now: NIODeadline) {
-        while let first = order.first, first.expiry <= now || datagrams[first.key]?.expiry != first.expiry {
-            order.removeFirst()
-            if datagrams[first.key]?.expiry == first.expiry { remove(first.key) }
+    /// Gives up on the datagrams whose time has come.
+    ///
+    /// Returns the first fragments of those that had one: their senders are to be told (RFC 1122 section 3.3.2, RFC
+    /// 8200 section 4.5).
+    package mutating func expire(now: NIODeadline) -> [ByteBuffer] {
+        var firstFragments: [ByteBuffer] = []
+        while let expiry = nextExpiry, expiry <= now {
+            if let first = remove(at: order.startIndex)?.firstFragment { firstFragments.append(first) }
+            counters.expired += 1
         }
+        return firstFragments
+    }
+}
+
+extension Reassembler {
+    private static func outcome(of datagram: FragmentedDatagram) -> Outcome {
+        guard let packet = datagram.assembled() else { return .dropped(.tooLong) }
+        // In IPv6 the fragments can hold more extension headers, even another Fragment header.
+        let header = try? IPHeader(parsing: packet.readableBytesSpan)
+        guard let header, header.fragment == nil else { return .dropped(.malformed) }
+        return .complete(packet)
     }
 
-    // MARK: Bounds
+    private static func payload(of packet: RawSpan, _ header: IPHeader, isFirst: Bool) -> ByteBuffer {
+        guard isFirst else { return copy(packet.extracting(header.payload)) }
+        var payload = copy(packet.extracting(0..<header.totalLength))
+        payload.moveReaderIndex(to: header.headerLength)
+        return payload
+    }
 
-    /// Forgets the oldest datagrams, of the same source first, until there is room.
-    private mutating func makeRoom(_ price: Int, for key: Key) -> Bool {
-        guard price <= byteLimit / 4 else { return false }
-        while costBySource[key.source, default: 0] + price > byteLimit / 4 {
-            guard forgetOldest(where: { $0.source == key.source }) else { return false }
+    private static func copy(_ bytes: RawSpan) -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: bytes.byteCount)
+        buffer.writeBytes(bytes)
+        return buffer
+    }
+
+    private mutating func open(_ key: Key, expiry: NIODeadline) {
+        datagrams[key] = FragmentedDatagram(expiry: expiry)
+        order.append(key)
+        account(FragmentedDatagram.overhead, to: key.source)
+    }
+
+    @discardableResult
+    private mutating func remove(_ key: Key) -> FragmentedDatagram? {
+        // Most are complete soon after they are opened, so they are near the end.
+        order.lastIndex(of: key).flatMap { remove(at: $0) }
+    }
+
+    @discardableResult
+    private mutating func remove(at index: CircularBuffer<Key>.Index) -> FragmentedDatagram? {
+        let key = order.remove(at: index)
+        guard let datagram = datagrams.removeValue(forKey: key) else { return nil }
+        account(-datagram.memory, to: key.source)
+        return datagram
+    }
+
+    private mutating func account(_ bytes: Int, to source: IPAddress) {
+        byteCount += bytes
+        let total = bytesBySource[source, default: 0] + bytes
+        bytesBySource[source] = total == 0 ? nil : total
+    }
+
+    /// Evicts datagrams until there is room for another piece: first the oldest of the same source, then of all.
+    private mutating func makeRoom(for piece: FragmentedDatagram.Piece, _ key: Key) -> Bool {
+        let isNew = datagrams[key] == nil
+        let needed = piece.memory + (isNew ? FragmentedDatagram.overhead : 0)
+        // Evicting all others would not help.
+        guard (datagrams[key]?.memory ?? 0) + needed <= byteLimitPerSource else { return false }
+        while bytesBySource[key.source, default: 0] + needed > byteLimitPerSource {
+            guard evictOldest(of: key.source, sparing: key) else { return false }
         }
-        while cost + price > byteLimit {
-            guard forgetOldest(where: { _ in true }) else { return false }
+        while byteCount + needed > byteLimit || (isNew && datagrams.count >= Self.maximumDatagrams) {
+            guard evictOldest(of: key.source, sparing: key) || evictOldest(of: nil, sparing: key) else { return false }
         }
         return true
     }
 
-    private mutating func forgetOldest(where condition: (Key) -> Bool) -> Bool {
-        guard let oldest = order.first(where: { condition($0.key) && datagrams[$0.key] != nil }) else { return false }
-        remove(oldest.key)
+    /// Evicts the oldest datagram of a source, or of all if that is nil, but not the one with this key.
+    private mutating func evictOldest(of source: IPAddress?, sparing key: Key) -> Bool {
+        if let source, bytesBySource[source] == nil { return false }
+        let oldest = order.firstIndex { $0 != key && (source == nil || $0.source == source) }
+        guard let oldest else { return false }
+        remove(at: oldest)
+        counters.evicted += 1
         return true
-    }
-
-    private mutating func remove(_ key: Key) {
-        guard let datagram = datagrams.removeValue(forKey: key) else { return }
-        cost -= datagram.cost
-        let left = costBySource[key.source, default: 0] - datagram.cost
-        costBySource[key.source] = left > 0 ? left : nil
-        // Behind one that never completes, those that did must not pile up.
-        if order.count > 2 * datagrams.count + 64 {
-            order.removeAll { datagrams[$0.key]?.expiry != $0.expiry }
-        }
-    }
-
-    // MARK: The whole
-
-    /// What stands before the payload in the whole packet, with the mark of fragmentation taken out.
-    private func front(_ header: IPHeader, _ fragment: IPHeader.Fragment, _ packet: RawSpan) -> ByteBuffer {
-        switch header.version {
-        case .v4:
-            var front = ByteBuffer(copying: packet.extracting(0..<header.headerLength))
-            front.setInteger(UInt16(0), at: 6)
-            return front
-        case .v6:
-            var front = ByteBuffer(copying: packet.extracting(0..<fragment.headerOffset))
-            front.setInteger(packet.uint8(at: fragment.headerOffset), at: fragment.announcedAt)
-            return front
-        }
-    }
-
-    private static func whole(_ front: ByteBuffer, _ version: IPVersion, _ pieces: [Piece], _ length: Int) -> ByteBuffer {
-        var packet = front
-        packet.reserveCapacity(front.readableBytes + length)
-        for piece in pieces { packet.writeImmutableBuffer(piece.bytes) }
-        switch version {
-        case .v4:
-            packet.setInteger(UInt16(truncatingIfNeeded: packet.readableBytes), at: 2)
-            // Options may follow the 20 bytes, so the sum is taken over all of the header.
-            packet.setInteger(UInt16(0), at: 10)
-            var checksum = InternetChecksum()
-            checksum.add(packet.readableBytesSpan.extracting(first: front.readableBytes))
-            packet.setInteger(checksum.value, at: 10)
-        case .v6:
-            packet.setInteger(UInt16(truncatingIfNeeded: packet.readableBytes - 40), at: 4)
-        }
-        return packet
     }
 }

@@ -33,7 +33,7 @@ final class LwIPInstance {
     /// Runs `body` with the library to itself and its globals those of this instance.
     ///
     /// Not reentrant: what lwIP calls back only takes note of what happened.
-    func enter<Result>(_ body: () throws -> Result) rethrows -> Result {
+    func enter<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         Library.lock.lock()
         defer { Library.lock.unlock() }
         if Library.current != heads {

@@ -39,6 +39,8 @@ package final class NetworkInterface {
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
+    private var fragmenter = Fragmenter()
+    var reassembler: Reassembler
     package var statistics = NICStatistics()
     /// Called for connection attempts and datagrams that nothing in the stack is bound to.
     package var tcpHandler: ((TCPForwardRequest) -> Void)?
@@ -59,6 +61,7 @@ package final class NetworkInterface {
         self.mtu = mtu
         self.promiscuous = promiscuous
         self.spoofing = spoofing
+        reassembler = Reassembler(byteLimit: stack.limits.reassemblyBytes)
         linkEndWaiters = LoopWaiters(eventLoop: stack.eventLoop)
         netif = .allocate(capacity: 1)
         netif.initialize(to: CLwIP.netif())
@@ -143,13 +146,10 @@ package final class NetworkInterface {
     }
 
     /// Sends a packet of our own making, in fragments if it is longer than the MTU.
-    func sendFragmenting(_ packet: ByteBuffer, identification: UInt32) {
+    func sendFragmenting(_ packet: ByteBuffer) {
         guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
-        if packet.readableBytes <= mtu {
-            outbound.append(packet)
-        } else {
-            Fragmenter.fragment(packet, mtu: mtu, identification: identification, into: &outbound)
-        }
+        guard let header = try? IPHeader(parsing: packet.readableBytesSpan) else { return }
+        fragmenter.append(packet, header, mtu: mtu, to: &outbound)
     }
 
     /// Hands what has been sent in this turn to the link.

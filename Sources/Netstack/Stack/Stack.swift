@@ -27,7 +27,7 @@ public actor Stack {
         public var timeWaitConnections = 8192
         /// Bytes in the receive queue of one UDP socket. Beyond: datagrams are dropped and counted.
         public var socketReceiveBytes = 1 << 20
-        /// Bytes of fragments awaiting the rest of their datagram. Beyond: the oldest datagrams are dropped and counted.
+        /// Bytes, for each NIC, of fragments awaiting the rest of their datagram. Beyond: the oldest datagrams are dropped and counted.
         public var reassemblyBytes = 4 << 20
 
         public init() {}
@@ -199,7 +199,7 @@ public actor Stack {
         }
         let box = box
         let giveUp: @Sendable () -> Void = {
-            let echo = box.value.echoes.take(identifier: identifier, sequence: sequence, from: destination)
+            let echo = box.value.echoes.take(identifier, sequence, from: destination)
             echo?(.failure(.timedOut(TransportAddress(destination, 0))))
         }
         let deadline = eventLoop.scheduleTask(in: TimeAmount(timeout), giveUp)
@@ -239,13 +239,11 @@ extension StackCore {
     ) throws(NetstackError) -> (UInt16, UInt16) {
         let (nic, source) = try path(to: destination, nic: nic, from: nil)
         let (identifier, sequence) = try echoes.add(destination, completion)
-        let identification = nextIdentification()
-        var packet = ByteBuffer()
-        ICMPMessage.writeEcho(
-            isReply: false, identifier: identifier, sequence: sequence,
-            payload: ByteBuffer(repeating: 0x2a, count: payloadSize), from: source, to: destination,
-            identification: identification, into: &packet)
-        turn { nic.sendFragmenting(packet, identification: identification) }
+        let echo = ICMPEcho(
+            identifier: identifier, sequenceNumber: sequence, payload: ByteBuffer(repeating: 0x2a, count: payloadSize))
+        try turn { () throws(NetstackError) in
+            try send(.echoRequest(echo), from: source, to: destination, on: nic)
+        }
         return (identifier, sequence)
     }
 }

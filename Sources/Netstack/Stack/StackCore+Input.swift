@@ -20,32 +20,42 @@ extension StackCore {
         guard nic.promiscuous || nic.owns(header.destination) else { return nic.statistics.misdirectedDropped += 1 }
 
         guard header.fragment == nil else { return reassemble(header, packet, on: nic) }
-        let payload = packet.extracting(header.headerLength..<header.totalLength)
+        let payload = packet.extracting(header.payload)
         switch header.upperLayerProtocol {
         case .tcp: tcpInput(header, payload, packet, on: nic)
         case .udp: udpInput(header, payload, packet, on: nic)
         case .icmp where header.version == .v4, .icmpv6 where header.version == .v6: icmpInput(header, payload, packet, on: nic)
         case .noNextHeader where header.version == .v6: break
-        default: answer(.destinationUnreachable(.protocol), to: header, packet, on: nic)
+        default: answer(.protocolUnreachable, to: header, packet, on: nic)
         }
     }
 
     /// lwIP's own reassembly is one for all stacks, ends at ten buffers, and answers with an error that can abort.
     private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
-        switch reassembler.add(header, packet: packet, now: .now()) {
+        switch nic.reassembler.add(header, packet: packet, now: .now()) {
         case .incomplete: break
         case .complete(let whole): input(whole.readableBytesSpan, on: nic)
         case .dropped: nic.statistics.fragmentsDropped += 1
         }
     }
 
-    /// Answers a packet with an ICMP error, where RFC 1122 section 3.2.2 and RFC 4443 section 2.4 allow one.
+    /// Tells the senders of datagrams whose fragments did not come in time (RFC 1122 section 3.3.2).
+    func expireFragments(of nic: NetworkInterface) {
+        for first in nic.reassembler.expire(now: .now()) {
+            nic.statistics.fragmentsDropped += 1
+            let packet = first.readableBytesSpan
+            if let header = try? IPHeader(parsing: packet) { answer(.reassemblyTimeExceeded, to: header, packet, on: nic) }
+        }
+    }
+
+    /// Answers a packet with an ICMP error, where that is allowed.
     func answer(_ error: ICMPError, to header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard ICMPError.mayAnswer(header, packet) else { return }
+        guard ICMPMessage.mayAnswerWithError(header, payload: packet.extracting(header.payload)) else { return }
         // From the address the packet was for when that is ours, else from the NIC's own.
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
         guard let source = own ?? (nic.spoofing ? header.destination : nil) else { return }
-        nic.send { error.write(answering: header, packet, from: source, into: &$0) }
+        let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, 1280)))
+        nic.send { try? ICMPMessage.error(error, quoting: quote).write(from: source, to: header.source, into: &$0) }
     }
 
     // MARK: TCP
@@ -55,7 +65,7 @@ extension StackCore {
             return nic.statistics.malformedDropped += 1
         }
         if tcp.flags.contains(.syn), tcp.flags.isDisjoint(with: [.ack, .rst]) {
-            guard TCPHeader.hasValidChecksum(segment, header) else { return nic.statistics.malformedDropped += 1 }
+            guard InternetChecksum.isValid(segment, protocol: .tcp, in: header) else { return nic.statistics.malformedDropped += 1 }
             let request = TCPForwardRequest(header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
             if !synInput(request) { return }
         }
@@ -74,7 +84,7 @@ extension StackCore {
         if find(clwip_active_pcbs()) != nil { return true }
         if let old = find(clwip_time_wait_pcbs()) {
             // RFC 9293 section 3.10.7.4 (TIME-WAIT): a SYN beyond the old connection may open a new one.
-            guard Int32(bitPattern: request.sequence &- old.pointee.rcv_nxt) > 0 else { return true }
+            guard Int32(bitPattern: request.sequenceNumber &- old.pointee.rcv_nxt) > 0 else { return true }
             clwip_time_wait_remove(old)
         }
         let listener = listeners.match(request.destination)
@@ -110,17 +120,17 @@ extension StackCore {
     // MARK: UDP
 
     private func udpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let udp = try? UDPHeader(parsing: payload, header), udp.sourcePort != 0, udp.destinationPort != 0 else {
+        guard let udp = try? UDPHeader(parsing: payload, in: header), udp.sourcePort != 0, udp.destinationPort != 0 else {
             return nic.statistics.malformedDropped += 1
         }
         let destination = TransportAddress(header.destination, udp.destinationPort)
         let socket = sockets.match(destination)
         guard socket != nil || nic.udpHandler != nil else {
-            return answer(.destinationUnreachable(.port), to: header, packet, on: nic)
+            return answer(.portUnreachable, to: header, packet, on: nic)
         }
         let datagram = UDPDatagram(
             source: TransportAddress(header.source, udp.sourcePort), destination: destination,
-            payload: ByteBuffer(copying: payload.extracting(udp.payloadRange)))
+            payload: ByteBuffer(copying: payload.extracting(udp.payload)))
         if let socket {
             afterTurn { socket.take(datagram, on: nic) }
         } else {
@@ -131,73 +141,69 @@ extension StackCore {
     // MARK: ICMP
 
     private func icmpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let message = try? ICMPMessage(parsing: payload, header) else { return nic.statistics.malformedDropped += 1 }
+        guard let message = try? ICMPMessage(parsing: payload, in: header) else { return nic.statistics.malformedDropped += 1 }
         switch message {
-        case .echoRequest(let identifier, let sequence, let data):
+        case .echoRequest(let echo):
             guard nic.owns(header.destination) else {
-                return answer(.destinationUnreachable(.administrativelyProhibited), to: header, packet, on: nic)
+                return answer(.administrativelyProhibited, to: header, packet, on: nic)
             }
-            var bytes = ByteBuffer()
-            ICMPMessage.writeEcho(
-                isReply: true, identifier: identifier, sequence: sequence, payload: data, from: header.destination,
-                to: header.source, identification: nextIdentification(), into: &bytes)
-            nic.sendFragmenting(bytes, identification: nextIdentification())
-        case .echoReply(let identifier, let sequence, _):
-            if let echo = echoes.take(identifier: identifier, sequence: sequence, from: header.source) {
-                afterTurn { echo(.success(())) }
+            try? send(.echoReply(echo), from: header.destination, to: header.source, on: nic)
+        case .echoReply(let echo):
+            if let completion = echoes.take(echo.identifier, echo.sequenceNumber, from: header.source) {
+                afterTurn { completion(.success(())) }
             }
-        case .error(let error, let quotation):
-            errorInput(error, quotation, on: nic)
+        case .error(let error, let quote):
+            if let quotation = try? ICMPQuotation(parsing: quote.readableBytesSpan) { errorInput(error, quotation, on: nic) }
         case .other:
             break
         }
     }
 
-    /// Believed only about a connection being opened, and only when it quotes the SYN that is under way
-    /// (RFC 5927 section 4.1). Once open, a connection takes such errors for hints and goes on (RFC 1122 section 4.2.3.9).
-    private func errorInput(_ error: ICMPError, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
-        let source = TransportAddress(quotation.source, quotation.sourcePort)
-        let destination = TransportAddress(quotation.destination, quotation.destinationPort)
-        switch quotation.upperLayerProtocol {
-        case .tcp:
-            guard case .destinationUnreachable(let reason) = error,
-                let block = connections[TCPControlBlock.ID(nic: nic.id, local: source, remote: destination)],
-                block.isOpening, block.hasInFlight(quotation.tcpSequence)
-            else { return }
-            let mapped = NetstackError(reason, at: destination)
-            afterTurn { block.end(mapped, tellPeer: false) }
-        case .icmp, .icmpv6:
-            guard case .destinationUnreachable(let reason) = error,
-                let echo = echoes.take(
-                    identifier: quotation.echoIdentifier, sequence: quotation.echoSequence, from: quotation.destination)
-            else { return }
-            afterTurn { echo(.failure(NetstackError(reason, at: destination))) }
-        case .udp:
-            guard let socket = sockets.match(source) else { return }
-            guard case .destinationUnreachable(let reason) = error else { return }
-            afterTurn { socket.fail(NetstackError(reason, at: destination)) }
-        default:
-            break
-        }
+    /// Sends an ICMP message, in fragments where it is too long.
+    func send(_ message: ICMPMessage, from source: IPAddress, to destination: IPAddress, on nic: NetworkInterface)
+        throws(NetstackError)
+    {
+        var packet = ByteBuffer()
+        try message.write(from: source, to: destination, into: &packet)
+        nic.sendFragmenting(packet)
     }
 
-    /// The next value for the identification field of our own datagrams.
-    func nextIdentification() -> UInt32 {
-        lastIdentification &+= 1
-        return lastIdentification
+    /// Errors are believed only about what this stack has sent. Of TCP, that is a SYN whose answer is awaited (RFC 5927
+    /// section 4.1): once open, a connection takes such errors for hints and goes on (RFC 1122 section 4.2.3.9).
+    private func errorInput(_ error: ICMPError, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
+        let peer = quotation.header.destination
+        if let echo = quotation.echo {
+            guard let failure = NetstackError(error, at: TransportAddress(peer, 0)),
+                let completion = echoes.take(echo.identifier, echo.sequenceNumber, from: peer)
+            else { return }
+            return afterTurn { completion(.failure(failure)) }
+        }
+        guard let ports = quotation.ports else { return }
+        let local = TransportAddress(quotation.header.source, ports.source)
+        let remote = TransportAddress(peer, ports.destination)
+        guard let failure = NetstackError(error, at: remote) else { return }
+        if let sequenceNumber = quotation.sequenceNumber {
+            guard let block = connections[TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)], block.isOpening,
+                block.hasInFlight(sequenceNumber)
+            else { return }
+            afterTurn { block.end(failure, tellPeer: false) }
+        } else if let socket = sockets.match(local) {
+            afterTurn { socket.fail(failure) }
+        }
     }
 }
 
 extension NetstackError {
-    /// What an ICMP or ICMPv6 "destination unreachable" means to whoever dialled `address`.
-    init(_ reason: ICMPError.Reason, at address: TransportAddress) {
-        switch reason {
+    /// What an ICMP error means to whoever sent to `address`; nil for those that don't say that it can't be reached.
+    init?(_ error: ICMPError, at address: TransportAddress) {
+        switch error {
         case .administrativelyProhibited: self = .prohibited(address)
-        case .network: self = .unreachable(address, .network)
-        case .host: self = .unreachable(address, .host)
-        case .protocol: self = .unreachable(address, .protocol)
-        case .port: self = .unreachable(address, .port)
-        case .other: self = .unreachable(address, .other)
+        case .networkUnreachable: self = .unreachable(address, .network)
+        case .hostUnreachable: self = .unreachable(address, .host)
+        case .protocolUnreachable: self = .unreachable(address, .protocol)
+        case .portUnreachable: self = .unreachable(address, .port)
+        case .hopLimitExceeded: self = .unreachable(address, .hopLimit)
+        case .packetTooBig, .reassemblyTimeExceeded, .other: return nil
         }
     }
 }

@@ -23,8 +23,6 @@ package final class StackCore {
     var undecided: [TCPControlBlock.ID: TCPForwardRequest] = [:]
     var halfOpenCount = 0
     var echoes = EchoTable()
-    var reassembler: Reassembler
-    var lastIdentification = UInt32.random(in: 0...UInt32.max)
     package private(set) var isShutDown = false
 
     private var depth = 0
@@ -37,7 +35,6 @@ package final class StackCore {
     init(eventLoop: any EventLoop, limits: Stack.Limits) throws(NetstackError) {
         self.eventLoop = eventLoop
         self.limits = limits
-        reassembler = Reassembler(byteLimit: limits.reassemblyBytes)
         let lwip = try LwIPInstance()
         self.lwip = lwip
         let acceptor = lwip.enter {
@@ -62,14 +59,14 @@ package final class StackCore {
     // MARK: Turns
 
     /// Runs `body` inside the library. The outermost turn ends by telling and sending what came of it.
-    package func turn<Result>(_ body: () throws -> Result) rethrows -> Result {
+    package func turn<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         eventLoop.assertInEventLoop()
         depth += 1
         defer {
             depth -= 1
             if depth == 0 { settle() }
         }
-        return try lwip.enter {
+        return try lwip.enter { () throws(Failure) in
             let result = try body()
             needsTimer = clwip_active_pcbs() != nil || clwip_time_wait_pcbs() != nil
             return result
@@ -112,7 +109,8 @@ package final class StackCore {
 
     /// lwIP's fast timer runs every 250 ms and its slow timer every 500 ms, while there is anything to time.
     private func armTimer() {
-        guard timer == nil, !isShutDown, needsTimer || reassembler.nextExpiry != nil else { return }
+        guard timer == nil, !isShutDown, needsTimer || nics.values.contains(where: { $0.reassembler.nextExpiry != nil })
+        else { return }
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
         timer = eventLoop.scheduleTask(in: .milliseconds(Int64(TCP_FAST_INTERVAL))) { reach.value.tick() }
     }
@@ -126,8 +124,8 @@ package final class StackCore {
                 tcp_slowtmr()
                 limitTimeWait()
             }
+            for nic in nics.values { expireFragments(of: nic) }
         }
-        reassembler.expire(now: .now())
     }
 
     /// The newest connections in TIME-WAIT stay; lwIP puts them at the head of its list.

@@ -36,8 +36,8 @@ public struct TCPConnectionRequest: Sendable {
     public func refuse() { request.eventLoop.execute { request.value.refuse() } }
 
     /// Answers with an ICMP error, which the dialler's `connect` throws as `.prohibited` or `.unreachable`.
-    public func reject(_ reason: ICMPError.Reason = .administrativelyProhibited) {
-        request.eventLoop.execute { request.value.reject(reason) }
+    public func reject(_ error: ICMPError = .administrativelyProhibited) {
+        request.eventLoop.execute { request.value.reject(error) }
     }
 
     /// Answers nothing: the dialler's own time-out will tell it.
@@ -79,7 +79,7 @@ extension Stack {
     /// Tells the sender of a datagram why it can't be delivered.
     ///
     /// - Throws: `NetstackError.noSuchNIC`.
-    public func reject(_ datagram: UDPDatagram, _ reason: ICMPError.Reason, on nic: NICID) throws {
-        try core.reject(datagram, reason, on: core.nic(nic))
+    public func reject(_ datagram: UDPDatagram, _ error: ICMPError, on nic: NICID) throws {
+        try core.reject(datagram, error, on: core.nic(nic))
     }
 }

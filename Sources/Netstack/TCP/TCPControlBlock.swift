@@ -83,7 +83,8 @@ package final class TCPControlBlock {
 
     private static func with(_ argument: UnsafeMutableRawPointer?, _ body: (TCPControlBlock) -> Void) {
         guard let argument else { return }
-        Unmanaged<TCPControlBlock>.fromOpaque(argument)._withUnsafeGuaranteedRef(body)
+        // Retained for the call: what it does may make the stack let go of the block.
+        body(Unmanaged<TCPControlBlock>.fromOpaque(argument).takeUnretainedValue())
     }
 
     // MARK: Called by the library

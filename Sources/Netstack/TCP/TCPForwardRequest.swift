@@ -34,7 +34,7 @@ package final class TCPForwardRequest {
     }
 
     var id: TCPControlBlock.ID { .init(nic: nic.id, local: destination, remote: source) }
-    var sequence: UInt32 { tcp.sequence }
+    var sequenceNumber: UInt32 { tcp.sequenceNumber }
 
     /// Goes on with the handshake. `opened` hears when it is complete, or why it never was.
     ///
@@ -50,15 +50,15 @@ package final class TCPForwardRequest {
     package func refuse() {
         guard decide() else { return }
         stack.turn {
-            nic.send { tcp.writeReset(from: destination.address, to: source.address, into: &$0) }
+            nic.send { try? tcp.writeReset(answering: header, to: &$0) }
         }
     }
 
     /// Answers with an ICMP error.
-    package func reject(_ reason: ICMPError.Reason) {
+    package func reject(_ error: ICMPError) {
         guard decide() else { return }
         let packet = packet
-        stack.turn { stack.answer(.destinationUnreachable(reason), to: header, packet.readableBytesSpan, on: nic) }
+        stack.turn { stack.answer(error, to: header, packet.readableBytesSpan, on: nic) }
     }
 
     /// Answers nothing: the dialler's own time-out will tell it.

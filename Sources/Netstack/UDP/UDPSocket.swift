@@ -130,20 +130,19 @@ extension StackCore {
         guard length <= UDPDatagram.maximumPayload else {
             throw .datagramTooLong(length, limit: UDPDatagram.maximumPayload)
         }
-        let identification = nextIdentification()
         var packet = ByteBuffer()
         packet.reserveCapacity(length + 48)
-        UDPHeader.write(datagram, identification: identification, into: &packet)
-        turn { nic.sendFragmenting(packet, identification: identification) }
+        try UDPHeader.write(datagram.payload, from: datagram.source, to: datagram.destination, into: &packet)
+        turn { nic.sendFragmenting(packet) }
     }
 
     /// Tells the sender of a datagram that came in on `nic` why it can't be delivered.
-    package func reject(_ datagram: UDPDatagram, _ reason: ICMPError.Reason, on nic: NetworkInterface) {
+    package func reject(_ datagram: UDPDatagram, _ error: ICMPError, on nic: NetworkInterface) {
         // The packet as it came, or one alike: an error quotes addresses and ports.
         var packet = ByteBuffer()
-        UDPHeader.write(datagram, identification: 0, into: &packet)
+        try? UDPHeader.write(datagram.payload, from: datagram.source, to: datagram.destination, into: &packet)
         let span = packet.readableBytesSpan
         guard let header = try? IPHeader(parsing: span) else { return }
-        turn { answer(.destinationUnreachable(reason), to: header, span, on: nic) }
+        turn { answer(error, to: header, span, on: nic) }
     }
 }

@@ -1,55 +1,107 @@
-// The Internet checksum (RFC 1071).
+// The checksum of IPv4, ICMP, UDP and TCP (RFC 1071).
 
-/// The one's complement sum of 16-bit words, as it runs.
-struct InternetChecksum {
-    /// Sums stay far below 2^64: each addition is below 2^33, and packets have at most 2^16 bytes.
+internal import NIOCore
+
+/// A running ones' complement sum of 16-bit words.
+package struct InternetChecksum: Sendable {
+    /// Words in host byte order, not yet folded; carries gather above them, with room for more than any packet makes.
     private var sum: UInt64 = 0
+    /// Whether the bytes so far end in the middle of a word.
+    private var isOdd = false
 
-    /// Adds bytes. Only the last addition may have an odd number of them.
-    mutating func add(_ span: RawSpan) {
-        var offset = 0
-        let end = span.byteCount
-        // The sum is the same in either byte order up to a final swap, and in words of any size up to folding
-        // (RFC 1071 section 2): so whole 32-bit words are added as they lie in memory.
-        var native: UInt64 = 0
-        while offset + 16 <= end {
-            native &+= UInt64(span.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
-            native &+= UInt64(span.unsafeLoadUnaligned(fromByteOffset: offset + 4, as: UInt32.self))
-            native &+= UInt64(span.unsafeLoadUnaligned(fromByteOffset: offset + 8, as: UInt32.self))
-            native &+= UInt64(span.unsafeLoadUnaligned(fromByteOffset: offset + 12, as: UInt32.self))
-            offset += 16
-        }
-        while offset + 2 <= end {
-            native &+= UInt64(span.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
-            offset += 2
-        }
-        sum += UInt64(UInt16(bigEndian: Self.fold(native)))
-        if offset < end { sum += UInt64(span.uint8(at: offset)) << 8 }
+    package init() {}
+
+    /// Adds a 16-bit field; fields are aligned, wherever the bytes so far end.
+    package mutating func add(_ word: UInt16) { sum &+= UInt64(word) }
+
+    /// Adds bytes that follow those added before.
+    package mutating func add(_ bytes: RawSpan) {
+        let partial = Self.fold(Self.sumInMemoryOrder(bytes)).bigEndian
+        // Bytes that start in the middle of a word land in the other halves (RFC 1071 section 2 (B)).
+        sum &+= UInt64(isOdd ? partial.byteSwapped : partial)
+        if bytes.byteCount & 1 == 1 { isOdd.toggle() }
     }
 
-    mutating func add(_ word: UInt16) { sum += UInt64(word) }
-
-    mutating func add(_ address: IPAddress) {
-        var bits = address.bits
-        while bits != 0 {
-            sum += UInt64(truncatingIfNeeded: bits & 0xffff)
-            bits >>= 16
-        }
-    }
-
-    /// Adds the pseudo header of RFC 793 or RFC 8200 section 8.1.
-    mutating func addPseudoHeader(_ source: IPAddress, _ destination: IPAddress, _ upper: IPProtocol, length: Int) {
+    /// Adds the pseudo-header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 768, RFC 8200 section 8.1).
+    package mutating func addPseudoHeader(
+        source: IPAddress, destination: IPAddress, protocol number: IPProtocolNumber, upperLayerLength: Int
+    ) {
         add(source)
         add(destination)
-        sum += UInt64(upper.rawValue) + UInt64(truncatingIfNeeded: length)
+        sum &+= UInt64(UInt32(truncatingIfNeeded: upperLayerLength)) &+ UInt64(number.rawValue)
     }
 
-    /// What goes into the checksum field; zero when the field was part of the sum and is right.
-    var value: UInt16 { ~Self.fold(sum) }
+    /// What the checksum field has to hold; 0 when the bytes summed include a correct checksum.
+    package var value: UInt16 { ~Self.fold(sum) }
+
+    private mutating func add(_ address: IPAddress) {
+        switch address {
+        case .v4(let address):
+            sum &+= UInt64(address.rawValue)
+        case .v6(let address):
+            for shift in stride(from: 0, to: 128, by: 32) {
+                sum &+= UInt64(UInt32(truncatingIfNeeded: address.rawValue >> shift))
+            }
+        }
+    }
+
+    /// Sums in the machine's byte order, eight bytes at a time; only the result needs swapping (RFC 1071 section 2 (B)).
+    private static func sumInMemoryOrder(_ bytes: RawSpan) -> UInt64 {
+        // Halves are summed apart, so that carries gather above bit 32 and the loop has no branch.
+        var low: UInt64 = 0
+        var high: UInt64 = 0
+        var offset = 0
+        let wholeWords = bytes.byteCount & ~7
+        while offset < wholeWords {
+            // Unchecked: `offset + 8 <= wholeWords <= byteCount`.
+            let word = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self)
+            low &+= word & 0xffff_ffff
+            high &+= word >> 32
+            offset += 8
+        }
+        if bytes.byteCount & 4 != 0 {
+            low &+= UInt64(bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+            offset += 4
+        }
+        if bytes.byteCount & 2 != 0 {
+            low &+= UInt64(bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
+            offset += 2
+        }
+        if bytes.byteCount & 1 != 0 {
+            // The last byte is the first half of a word that zero completes.
+            low &+= UInt64(UInt16(bytes.uint8(at: offset)).littleEndian)
+        }
+        return UInt64(fold(low)) &+ UInt64(fold(high))
+    }
 
     private static func fold(_ sum: UInt64) -> UInt16 {
-        var sum = sum
-        while sum > 0xffff { sum = sum >> 16 + sum & 0xffff }
+        var sum = (sum & 0xffff_ffff) &+ (sum >> 32)
+        while sum > 0xffff { sum = (sum & 0xffff) &+ (sum >> 16) }
         return UInt16(truncatingIfNeeded: sum)
+    }
+}
+
+extension InternetChecksum {
+    /// Whether an upper-layer payload, its pseudo-header included, sums to a correct checksum.
+    package static func isValid(_ payload: RawSpan, protocol number: IPProtocolNumber, in header: IPHeader) -> Bool {
+        var checksum = InternetChecksum()
+        checksum.addPseudoHeader(
+            source: header.source, destination: header.destination, protocol: number,
+            upperLayerLength: payload.byteCount)
+        checksum.add(payload)
+        return checksum.value == 0
+    }
+}
+
+extension ByteBuffer {
+    /// Sets the 16-bit field at `field` to the checksum of the `length` bytes from `start`, where the field is 0 so far.
+    ///
+    /// Both offsets count from the first readable byte. `initial` holds a pseudo-header, or nothing.
+    mutating func setChecksum(
+        at field: Int, ofBytesFrom start: Int, length: Int, initial: InternetChecksum = InternetChecksum()
+    ) {
+        var checksum = initial
+        checksum.add(readableBytesSpan.extracting(start..<start + length))
+        setInteger(checksum.value, at: readerIndex + field)
     }
 }

@@ -1,59 +1,98 @@
-// The TCP header (RFC 9293 section 3.1), as far as the stack looks at it before lwIP does.
+// The fixed part of a TCP segment's header, and the reset that answers a segment (RFC 9293).
 
-import NIOCore
+package import NIOCore
 
-struct TCPHeader {
-    struct Flags: OptionSet {
-        let rawValue: UInt8
-        static let fin = Flags(rawValue: 1)
-        static let syn = Flags(rawValue: 2)
-        static let rst = Flags(rawValue: 4)
-        static let psh = Flags(rawValue: 8)
-        static let ack = Flags(rawValue: 16)
+/// A TCP header whose length and options are sound. The checksum is not looked at.
+package struct TCPHeader: Hashable, Sendable {
+    package let sourcePort: UInt16
+    package let destinationPort: UInt16
+    package let sequenceNumber: UInt32
+    package let acknowledgmentNumber: UInt32
+    package let flags: Flags
+    /// Where the data starts, in bytes: 20…60.
+    package let dataOffset: Int
+    /// As on the wire, before window scaling.
+    package let window: UInt16
+    /// SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included.
+    package let segmentLength: Int
+
+    static let minimumLength = 20
+
+    /// The control bits (RFC 9293 section 3.1, RFC 3168).
+    package struct Flags: OptionSet, Hashable, Sendable {
+        package let rawValue: UInt8
+
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        package static let fin = Flags(rawValue: 1)
+        package static let syn = Flags(rawValue: 2)
+        package static let rst = Flags(rawValue: 4)
+        package static let psh = Flags(rawValue: 8)
+        package static let ack = Flags(rawValue: 16)
+        package static let urg = Flags(rawValue: 32)
+        package static let ece = Flags(rawValue: 64)
+        package static let cwr = Flags(rawValue: 128)
     }
 
-    var sourcePort: UInt16
-    var destinationPort: UInt16
-    var sequence: UInt32
-    var acknowledgment: UInt32
-    var flags: Flags
-    /// The length of the segment in sequence space: its data, SYN and FIN.
-    var segmentLength: Int
-
-    /// Checks lengths only: lwIP checks the checksum, and parses options it can bound by the data offset.
-    init(parsing segment: RawSpan) throws(PacketFault) {
-        guard segment.byteCount >= 20 else { throw .truncated }
-        let headerLength = Int(segment.uint8(at: 12) >> 4) * 4
-        guard headerLength >= 20, headerLength <= segment.byteCount else { throw .headerLength }
+    /// Reads a whole segment.
+    package init(parsing segment: RawSpan) throws(PacketFault) {
+        guard segment.byteCount >= Self.minimumLength else { throw .truncated }
+        dataOffset = Int(segment.uint8(at: 12) >> 4) * 4
+        guard dataOffset >= Self.minimumLength, dataOffset <= segment.byteCount else { throw .headerLength }
         sourcePort = segment.uint16(at: 0)
         destinationPort = segment.uint16(at: 2)
-        sequence = segment.uint32(at: 4)
-        acknowledgment = segment.uint32(at: 8)
+        sequenceNumber = segment.uint32(at: 4)
+        acknowledgmentNumber = segment.uint32(at: 8)
         flags = Flags(rawValue: segment.uint8(at: 13))
+        window = segment.uint16(at: 14)
         segmentLength =
-            segment.byteCount - headerLength + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
+            segment.byteCount - dataOffset + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
+        if dataOffset > Self.minimumLength {
+            try Self.checkOptions(segment.extracting(Self.minimumLength..<dataOffset))
+        }
     }
 
-    /// Whether the checksum is right, for segments that are decided on before lwIP sees them.
-    static func hasValidChecksum(_ segment: RawSpan, _ header: IPHeader) -> Bool {
-        var checksum = InternetChecksum()
-        checksum.addPseudoHeader(header.source, header.destination, .tcp, length: segment.byteCount)
-        checksum.add(segment)
-        return checksum.value == 0
+    private static func checkOptions(_ options: RawSpan) throws(PacketFault) {
+        var offset = 0
+        while offset < options.byteCount {
+            switch options.uint8(at: offset) {
+            case 0:  // End of option list.
+                return
+            case 1:  // No-operation.
+                offset += 1
+            default:
+                guard options.byteCount - offset >= 2 else { throw .options }
+                let length = Int(options.uint8(at: offset + 1))
+                guard length >= 2, length <= options.byteCount - offset else { throw .options }
+                offset += length
+            }
+        }
     }
+}
 
-    /// Appends a whole packet: the reset that answers a segment to a port where nothing listens (RFC 9293 section 3.10.7.1).
-    func writeReset(from source: IPAddress, to destination: IPAddress, into buffer: inout ByteBuffer) {
-        IPHeader.write(from: source, to: destination, .tcp, payloadLength: 20, into: &buffer)
-        let start = buffer.writerIndex
-        let answersAck = flags.contains(.ack)
-        buffer.writeMultipleIntegers(
-            destinationPort, sourcePort, answersAck ? acknowledgment : 0,
-            answersAck ? 0 : sequence &+ UInt32(truncatingIfNeeded: segmentLength), UInt8(5 << 4),
-            (answersAck ? Flags.rst : [.rst, .ack]).rawValue, UInt16(0), UInt32(0))
-        var checksum = InternetChecksum()
-        checksum.addPseudoHeader(source, destination, .tcp, length: 20)
-        checksum.add(buffer.readableBytesSpan.extracting(droppingFirst: start - buffer.readerIndex))
-        buffer.setInteger(checksum.value, at: start + 16)
+extension TCPHeader {
+    /// Writes the packet that resets the connection a segment is for (RFC 9293 section 3.10.7.1).
+    ///
+    /// Writes nothing when the segment is itself a reset. `header` is the segment's IP header.
+    package func writeReset(answering header: IPHeader, to buffer: inout ByteBuffer) throws(NetstackError) {
+        guard !flags.contains(.rst) else { return }
+        try IPHeader.write(
+            source: header.destination, destination: header.source, protocol: .tcp, payloadLength: Self.minimumLength,
+            to: &buffer)
+        let start = buffer.readableBytes
+        buffer.writeMultipleIntegers(destinationPort, sourcePort)
+        if flags.contains(.ack) {
+            buffer.writeMultipleIntegers(acknowledgmentNumber, UInt32(0))
+        } else {
+            buffer.writeMultipleIntegers(UInt32(0), sequenceNumber &+ UInt32(truncatingIfNeeded: segmentLength))
+        }
+        let answerFlags: Flags = flags.contains(.ack) ? .rst : [.rst, .ack]
+        // Data offset of five words, no window, no urgent pointer; the checksum follows.
+        buffer.writeMultipleIntegers(UInt8(5 << 4), answerFlags.rawValue, UInt16(0), UInt16(0), UInt16(0))
+        var pseudoHeader = InternetChecksum()
+        pseudoHeader.addPseudoHeader(
+            source: header.destination, destination: header.source, protocol: .tcp,
+            upperLayerLength: Self.minimumLength)
+        buffer.setChecksum(at: start + 16, ofBytesFrom: start, length: Self.minimumLength, initial: pseudoHeader)
     }
 }
