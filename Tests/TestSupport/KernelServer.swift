@@ -1,92 +1,155 @@
-// Real servers on loopback, on the kernel's own TCP and UDP.
+// Real servers on loopback: blocking sockets of the kernel, a thread each, and nothing of what is tested.
 
+import Glibc
 package import NIOCore
-import NIOPosix
 package import Netstack
 
-/// A TCP server on 127.0.0.1 or ::1 that runs a behaviour for each connection.
-package final class KernelServer: Sendable {
-    package typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
+/// A connected TCP socket of the kernel.
+package struct KernelSocket: Sendable {
+    private let descriptor: CInt
 
-    private let server: NIOAsyncChannel<Connection, Never>
-    private let task: Task<Void, any Error>
-    package let port: UInt16
-    package let loopback: IPAddress
+    fileprivate init(_ descriptor: CInt) { self.descriptor = descriptor }
 
-    /// - Parameter serve: runs once a connection; what it throws ends that connection.
-    package init(
-        _ version: IPVersion = .v4,
-        serve: @escaping @Sendable (NIOAsyncChannelInboundStream<ByteBuffer>, NIOAsyncChannelOutboundWriter<ByteBuffer>)
-            async throws -> Void
-    ) async throws {
-        loopback = version == .v4 ? .v4(.loopback) : .v6(.loopback)
-        server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .serverChannelOption(.backlog, value: 1024)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .bind(host: "\(loopback)", port: 0) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try Connection(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
-                }
+    /// What has arrived, at least one byte; nil at the end.
+    ///
+    /// - Throws: `KernelError`.
+    package func read() throws -> ByteBuffer? {
+        var buffer = ByteBuffer()
+        let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 1 << 16) { bytes in
+            let count = Glibc.recv(descriptor, bytes.baseAddress, bytes.count, 0)
+            guard count >= 0 else { throw KernelError(code: errno) }
+            return count
+        }
+        return count > 0 ? buffer : nil
+    }
+
+    package func readToEnd() throws -> ByteBuffer {
+        var all = ByteBuffer()
+        while let bytes = try read() { all.writeImmutableBuffer(bytes) }
+        return all
+    }
+
+    package func write(_ bytes: ByteBuffer) throws {
+        var rest = bytes
+        while rest.readableBytes > 0 {
+            let count = rest.withUnsafeReadableBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
             }
-        port = UInt16(server.channel.localAddress?.port ?? 0)
-        task = Task { [server] in
-            try await withThrowingDiscardingTaskGroup { group in
-                try await server.executeThenClose { connections in
-                    for try await connection in connections {
-                        group.addTask { try? await connection.executeThenClose { try await serve($0, $1) } }
-                    }
-                }
-            }
+            guard count > 0 else { throw KernelError(code: errno) }
+            rest.moveReaderIndex(forwardBy: count)
         }
     }
 
-    package func stop() async {
-        try? await server.channel.close()
-        task.cancel()
-        _ = await task.result
+    package func write(_ text: String) throws { try write(ByteBuffer(string: text)) }
+
+    package func closeWrite() { _ = Glibc.shutdown(descriptor, CInt(SHUT_WR)) }
+
+    /// Makes the coming close a reset.
+    package func resetOnClose() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+}
+
+package struct KernelError: Error {
+    package let code: CInt
+}
+
+/// A TCP server on 127.0.0.1 or ::1 that runs a behaviour for each connection, and closes it after.
+package final class KernelServer: Sendable {
+    private let descriptor: CInt
+    package let port: UInt16
+
+    package init(_ version: IPVersion = .v4, serve: @escaping @Sendable (KernelSocket) throws -> Void) throws {
+        let (descriptor, port) = try boundSocket(version, SOCK_STREAM)
+        guard listen(descriptor, 1024) == 0 else { throw KernelError(code: errno) }
+        (self.descriptor, self.port) = (descriptor, port)
+        startThread {
+            while case let connection = accept(descriptor, nil, nil), connection >= 0 {
+                startThread {
+                    try? serve(KernelSocket(connection))
+                    close(connection)
+                }
+            }
+            close(descriptor)
+        }
     }
 
+    /// Accepts no more. Connections go on to their ends.
+    deinit { _ = shutdown(descriptor, CInt(SHUT_RDWR)) }
+
     /// Sends everything back, and its end after the end.
-    package static func echo(_ version: IPVersion = .v4) async throws -> KernelServer {
-        try await KernelServer(version) { inbound, outbound in
-            for try await bytes in inbound { try await outbound.write(bytes) }
-            outbound.finish()
+    package static func echo(_ version: IPVersion = .v4) throws -> KernelServer {
+        try KernelServer(version) { socket in
+            while let bytes = try socket.read() { try socket.write(bytes) }
         }
     }
 }
 
 /// A UDP socket on 127.0.0.1 or ::1 that sends each datagram back to whoever sent it.
 package final class KernelEchoSocket: Sendable {
-    private let channel: any Channel
+    private let descriptor: CInt
     package let port: UInt16
-    package let loopback: IPAddress
 
-    package init(_ version: IPVersion = .v4) async throws {
-        loopback = version == .v4 ? .v4(.loopback) : .v6(.loopback)
-        channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65535))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Echo()) }
+    package init(_ version: IPVersion = .v4) throws {
+        let (descriptor, port) = try boundSocket(version, SOCK_DGRAM)
+        (self.descriptor, self.port) = (descriptor, port)
+        startThread {
+            var bytes = [UInt8](repeating: 0, count: 65536)
+            while true {
+                var peer = sockaddr_storage()
+                var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+                let sent = withUnsafeMutablePointer(to: &peer) {
+                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { peer in
+                        let count = recvfrom(descriptor, &bytes, bytes.count, 0, peer, &length)
+                        // A datagram that has no address behind it means that the socket has been shut down.
+                        return count >= 0 && length > 0 ? sendto(descriptor, bytes, count, 0, peer, length) : -1
+                    }
+                }
+                if sent < 0 { break }
             }
-            .bind(host: "\(loopback)", port: 0).get()
-        port = UInt16(channel.localAddress?.port ?? 0)
-    }
-
-    package func stop() async { try? await channel.close() }
-
-    private final class Echo: ChannelInboundHandler {
-        typealias InboundIn = AddressedEnvelope<ByteBuffer>
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            context.writeAndFlush(data, promise: nil)
+            close(descriptor)
         }
     }
+
+    deinit { _ = shutdown(descriptor, CInt(SHUT_RDWR)) }
 }
 
 /// A port of 127.0.0.1 at which nothing listens: it was free a moment ago.
-package func closedPort() async throws -> UInt16 {
-    let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0)
-        .get()
-    let port = UInt16(channel.localAddress?.port ?? 0)
-    try await channel.close()
+package func closedPort() throws -> UInt16 {
+    let (descriptor, port) = try boundSocket(.v4, SOCK_STREAM)
+    close(descriptor)
     return port
+}
+
+private func boundSocket(_ version: IPVersion, _ type: __socket_type) throws -> (CInt, UInt16) {
+    let loopback = TransportAddress(version == .v4 ? .v4(.loopback) : .v6(.loopback), 0)
+    let descriptor = socket(version == .v4 ? AF_INET : AF_INET6, CInt(type.rawValue), 0)
+    guard descriptor >= 0 else { throw KernelError(code: errno) }
+    let bound = try loopback.socketAddress().withSockAddr { bind(descriptor, $0, socklen_t($1)) }
+    guard bound == 0 else { throw KernelError(code: errno) }
+    var address = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    _ = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+    }
+    // The port lies at the same place in both kinds of address.
+    let port = withUnsafeBytes(of: &address) { UInt16(bigEndian: $0.load(fromByteOffset: 2, as: UInt16.self)) }
+    return (descriptor, port)
+}
+
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    let result = pthread_create(
+        &thread, nil,
+        { argument in
+            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
+            return nil
+        }, box.toOpaque())
+    if result == 0 { pthread_detach(thread) } else { box.release() }
 }

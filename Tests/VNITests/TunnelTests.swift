@@ -1,6 +1,7 @@
 // The main job: an entrance dials, packets cross a link, and the exit's real peers answer.
 
 import Crypto
+import Glibc
 import NIOCore
 import Netstack
 import TestSupport
@@ -19,7 +20,7 @@ extension SHA256 {
 @Suite struct TunnelTests {
     @Test(arguments: everyWay)
     func carriesARequestAndItsResponse(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let server = try await KernelServer.echo(version)
+        let server = try KernelServer.echo(version)
         try await Tunnel.with(kind) { tunnel in
             let connection = try await tunnel.connect(version, port: server.port)
             try await connection.write("hello")
@@ -27,19 +28,17 @@ extension SHA256 {
             try await connection.closeWrite()
             #expect(try await connection.read() == nil)
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func carries256MiBEachWay(_ kind: LinkKind, _ version: IPVersion) async throws {
         let total = 256 << 20
         // The server answers what it got with its digest, then sends as much itself.
-        let server = try await KernelServer(version) { inbound, outbound in
+        let server = try KernelServer(version) { socket in
             var hash = SHA256()
-            for try await bytes in inbound { hash.update(bytes) }
-            try await outbound.write(ByteBuffer(bytes: hash.finalize()))
-            for offset in stride(from: 0, to: total, by: 1 << 18) { try await outbound.write(pattern(1 << 18, from: offset)) }
-            outbound.finish()
+            while let bytes = try socket.read() { hash.update(bytes) }
+            try socket.write(ByteBuffer(bytes: hash.finalize()))
+            for offset in stride(from: 0, to: total, by: 1 << 18) { try socket.write(pattern(1 << 18, from: offset)) }
         }
         try await Tunnel.with(kind) { tunnel in
             let connection = try await tunnel.connect(version, port: server.port)
@@ -61,12 +60,11 @@ extension SHA256 {
             #expect(count == total)
             #expect(ByteBuffer(bytes: received.finalize()) == digest)
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func carries200ConnectionsAtOnce(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let server = try await KernelServer.echo(version)
+        let server = try KernelServer.echo(version)
         try await Tunnel.with(kind) { tunnel in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for index in 0..<200 {
@@ -81,17 +79,14 @@ extension SHA256 {
                 try await group.waitForAll()
             }
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func theServerSeesTheEndAndItsReplyArrives(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let server = try await KernelServer(version) { inbound, outbound in
-            var all = ByteBuffer()
-            for try await bytes in inbound { all.writeImmutableBuffer(bytes) }
+        let server = try KernelServer(version) { socket in
+            let request = try socket.readToEnd()
             // Only now, after the client's end, is there a reply.
-            try await outbound.write(ByteBuffer(string: "got \(all.readableBytes)"))
-            outbound.finish()
+            try socket.write("got \(request.readableBytes)")
         }
         try await Tunnel.with(kind) { tunnel in
             let connection = try await tunnel.connect(version, port: server.port)
@@ -99,18 +94,15 @@ extension SHA256 {
             try await connection.closeWrite()
             #expect(try await connection.readToEnd() == ByteBuffer(string: "got 100000"))
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func theClientSeesTheEndAndItsReplyArrives(_ kind: LinkKind, _ version: IPVersion) async throws {
         let (replies, reply) = AsyncStream.makeStream(of: ByteBuffer.self)
-        let server = try await KernelServer(version) { inbound, outbound in
-            try await outbound.write(ByteBuffer(string: "the server has said all"))
-            outbound.finish()
-            var all = ByteBuffer()
-            for try await bytes in inbound { all.writeImmutableBuffer(bytes) }
-            reply.yield(all)
+        let server = try KernelServer(version) { socket in
+            try socket.write("the server has said all")
+            socket.closeWrite()
+            reply.yield(try socket.readToEnd())
         }
         try await Tunnel.with(kind) { tunnel in
             let connection = try await tunnel.connect(version, port: server.port)
@@ -119,12 +111,11 @@ extension SHA256 {
             try await connection.closeWrite()
             #expect(await replies.first { _ in true } == pattern(200_000))
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func aClosedPortIsRefused(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let port = try await closedPort()
+        let port = try closedPort()
         try await Tunnel.with(kind) { tunnel in
             let address = TransportAddress(Tunnel.host(version), port)
             await #expect(throws: NetstackError.refused(address)) { try await tunnel.entrance.stack.connect(to: address) }
@@ -133,7 +124,7 @@ extension SHA256 {
 
     @Test(arguments: everyWay)
     func whatIsNotExposedIsProhibited(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let server = try await KernelServer.echo(version)
+        let server = try KernelServer.echo(version)
         try await Tunnel.with(kind) { tunnel in
             let outside = try IPAddress(version == .v4 ? "192.168.1.2" : "fd11::2")
             let address = TransportAddress(outside, server.port)
@@ -142,29 +133,48 @@ extension SHA256 {
             let removed = TransportAddress(Tunnel.host(version), server.port)
             await #expect(throws: NetstackError.prohibited(removed)) { try await tunnel.entrance.stack.connect(to: removed) }
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func aServersResetIsAReset(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let server = try await KernelServer(version) { inbound, outbound in
-            for try await _ in inbound {
-                // Closing with bytes unread makes the kernel reset the connection.
-                throw CancellationError()
+        let server = try KernelServer(version) { socket in
+            try socket.write("so far so good")
+            _ = try socket.read()
+            socket.resetOnClose()
+        }
+        try await Tunnel.with(kind) { tunnel in
+            let connection = try await tunnel.connect(version, port: server.port)
+            #expect(try await connection.read(exactly: 14) == ByteBuffer(string: "so far so good"))
+            try await connection.write("now reset")
+            await #expect(throws: NetstackError.connectionReset) { try await connection.read() }
+        }
+    }
+
+    @Test(arguments: everyWay)
+    func aClientsResetIsAReset(_ kind: LinkKind, _ version: IPVersion) async throws {
+        let (codes, code) = AsyncStream.makeStream(of: CInt?.self)
+        let server = try KernelServer(version) { socket in
+            do {
+                _ = try socket.read()
+                try socket.write("go on")
+                _ = try socket.read()
+                code.yield(nil)
+            } catch let error as KernelError {
+                code.yield(error.code)
             }
         }
         try await Tunnel.with(kind) { tunnel in
             let connection = try await tunnel.connect(version, port: server.port)
-            await #expect(throws: NetstackError.self) {
-                while true { try await connection.write(pattern(1 << 16)) }
-            }
+            try await connection.write("hello")
+            _ = try await connection.read(exactly: 5)
+            await connection.reset()
+            #expect(await codes.first { _ in true } == ECONNRESET)
         }
-        await server.stop()
     }
 
     @Test(arguments: everyWay)
     func carriesDatagramsUpTo60000Bytes(_ kind: LinkKind, _ version: IPVersion) async throws {
-        let peer = try await KernelEchoSocket(version)
+        let peer = try KernelEchoSocket(version)
         for mtu in [1500, 65535] {
             try await Tunnel.with(kind, mtu: mtu) { tunnel in
                 let socket = try await tunnel.entrance.stack.openUDP()
@@ -177,12 +187,11 @@ extension SHA256 {
                 }
             }
         }
-        await peer.stop()
     }
 
     @Test(arguments: LinkKind.allCases)
     func aClosedUDPPortIsToldAsSuch(_ kind: LinkKind) async throws {
-        let port = try await closedPort()
+        let port = try closedPort()
         try await Tunnel.with(kind) { tunnel in
             let socket = try await tunnel.entrance.stack.openUDP()
             let address = TransportAddress(Tunnel.host, port)
@@ -204,9 +213,9 @@ extension SHA256 {
     /// Ends one side in the middle of a download without end: the client gets an error, and the server a broken connection.
     private func interrupt(_ kind: LinkKind, _ end: @Sendable (Tunnel) async -> Void) async throws {
         let (ends, ended) = AsyncStream.makeStream(of: Void.self)
-        let server = try await KernelServer { _, outbound in
+        let server = try KernelServer { socket in
             defer { ended.yield() }
-            while true { try await outbound.write(pattern(1 << 16)) }
+            while true { try socket.write(pattern(1 << 16)) }
         }
         try await Tunnel.with(kind) { tunnel in
             let connection = try await tunnel.connect(port: server.port)
@@ -215,11 +224,10 @@ extension SHA256 {
             await #expect(throws: NetstackError.self) { while try await connection.read() != nil {} }
             _ = await ends.first { _ in true }
         }
-        await server.stop()
     }
 
     @Test func loopbackIsNeverDialledThroughATunnel() async throws {
-        let server = try await KernelServer.echo()
+        let server = try KernelServer.echo()
         try await Tunnel.with(.memory) { tunnel in
             try tunnel.exit.exposeRoutes(["127.0.0.0/8", "::1"])
             for text in ["127.0.0.1:\(server.port)", "[::1]:\(server.port)"] {
@@ -229,7 +237,6 @@ extension SHA256 {
                 }
             }
         }
-        await server.stop()
     }
 
     @Test func routesCanBeExposedAtAnExitOnly() async throws {
