@@ -32,7 +32,8 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
         guard let context else { return block.reset() }
         self.block = block
         block.delegate = self
-        read()
+        // The socket may have ended by now, and NIO have read all of it.
+        writeToStack()
         if context.channel.isWritable { writeToSocket(block) }
     }
 
