@@ -1,0 +1,64 @@
+// Datagrams between two stacks, through the public API.
+
+import NIOCore
+import Netstack
+import TestSupport
+import Testing
+
+@Suite struct UDPSocketTests {
+    @Test(arguments: [576, 1280, 1500, 65535], [IPVersion.v4, .v6])
+    func carriesDatagramsOfAnySizeAtAnyMTU(_ mtu: Int, _ version: IPVersion) async throws {
+        try await StackPair.with(mtu: mtu) { pair in
+            let (near, far) = (try await pair.near.openUDP(), try await pair.far.openUDP(port: 53))
+            let destination = TransportAddress(StackPair.far(version), 53)
+            for size in [0, 1, 507, 1472, 1473, 9000, UDPDatagram.maximumPayload] {
+                try await near.send(pattern(size), to: destination)
+                let datagram = try await far.receive()
+                #expect(datagram.payload == pattern(size))
+                #expect(datagram.destination == destination)
+                #expect(datagram.source.port == near.localAddress.port)
+                try await far.send(datagram.payload, to: datagram.source)
+                #expect(try await near.receive().payload == pattern(size))
+            }
+            await #expect(throws: NetstackError.datagramTooLong(65508, limit: 65507)) {
+                try await near.send(pattern(65508), to: destination)
+            }
+        }
+    }
+
+    @Test func aPortWithoutASocketIsUnreachable() async throws {
+        try await StackPair.with { pair in
+            let socket = try await pair.near.openUDP()
+            let nobody = TransportAddress(StackPair.farAddress, 9)
+            try await socket.send(ByteBuffer(string: "anyone?"), to: nobody)
+            await #expect(throws: NetstackError.unreachable(nobody, .port)) { try await socket.receive() }
+        }
+    }
+
+    @Test func whatASocketDoesNotTakeIsDroppedAndCounted() async throws {
+        var limits = Stack.Limits()
+        limits.socketReceiveBytes = 10_000
+        try await StackPair.with(limits: limits) { pair in
+            let (near, far) = (try await pair.near.openUDP(), try await pair.far.openUDP(port: 53))
+            for _ in 0..<50 { try await near.send(pattern(1000), to: TransportAddress(StackPair.farAddress, 53)) }
+            // A ping's reply comes after them all.
+            _ = try await pair.near.ping(StackPair.farAddress)
+            let dropped = try await pair.far.statistics(of: 1).socketFullDropped
+            #expect((41..<50).contains(dropped))
+            for _ in 0..<(50 - dropped) { _ = try await far.receive() }
+        }
+    }
+
+    @Test func aClosedSocketGivesUpItsPort() async throws {
+        try await StackPair.with { pair in
+            let socket = try await pair.near.openUDP(port: 1000)
+            await #expect(throws: NetstackError.addressInUse(TransportAddress(.v4(.any), 1000))) {
+                try await pair.near.openUDP(port: 1000)
+            }
+            let waiting = Task { try await socket.receive() }
+            await socket.close()
+            await #expect(throws: NetstackError.closed) { try await waiting.value }
+            _ = try await pair.near.openUDP(port: 1000)
+        }
+    }
+}
