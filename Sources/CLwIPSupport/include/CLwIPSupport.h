@@ -7,4 +7,7 @@
 /// `-Bsymbolic`). Calling it also keeps the object that defines it in the program.
 int clwip_support_loop_output_replaced(void);
 
+/// The same for our `tcp_next_iss`.
+int clwip_support_iss_replaced(void);
+
 #endif

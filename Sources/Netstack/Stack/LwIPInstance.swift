@@ -65,8 +65,8 @@ private enum Library {
             if aligned(header) == aligned(library) { continue }
             return .failure(.incompatibleLibrary("struct \(name) has \(library) bytes there and \(header) here"))
         }
-        guard clwip_support_loop_output_replaced() != 0 else {
-            return .failure(.incompatibleLibrary("its own netif_loop_output can't be replaced"))
+        guard clwip_support_loop_output_replaced() != 0, clwip_support_iss_replaced() != 0 else {
+            return .failure(.incompatibleLibrary("its own netif_loop_output and tcp_next_iss can't be replaced"))
         }
         lwip_init()
         return .success(())
