@@ -83,6 +83,10 @@ let package = Package(
             dependencies: ["Netstack", "TestSupport", nio, nioPosix],
             swiftSettings: settings),
         .testTarget(
+            name: "NetstackLinksTests",
+            dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
             name: "VNITests",
             dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix, crypto],
             swiftSettings: settings),

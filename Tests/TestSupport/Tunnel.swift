@@ -15,6 +15,13 @@ package enum LinkKind: String, Sendable, CaseIterable, CustomTestStringConvertib
     package var testDescription: String { rawValue }
 }
 
+extension VirtualInterface.Configuration {
+    /// One that logs nothing.
+    package static func quiet(_ mode: VirtualInterface.Mode, mtu: Int? = nil) -> Self {
+        Self(mode: mode, mtu: mtu, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+}
+
 package struct Tunnel: Sendable {
     /// The tunnel's addresses for the exit host's loopback.
     package static let host = IPAddress.v4(IPv4Address(192, 168, 1, 1))
@@ -26,10 +33,8 @@ package struct Tunnel: Sendable {
     package static func host(_ version: IPVersion) -> IPAddress { version == .v4 ? host : host6 }
 
     package init(_ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init()) async throws {
-        var quiet = Logger(label: "test")
-        quiet.logLevel = .critical
-        var near = VirtualInterface.Configuration(mode: .entrance, mtu: mtu, logger: quiet)
-        var far = VirtualInterface.Configuration(mode: .exit, mtu: mtu, logger: quiet)
+        var near = VirtualInterface.Configuration.quiet(.entrance, mtu: mtu)
+        var far = VirtualInterface.Configuration.quiet(.exit, mtu: mtu)
         near.limits = limits
         far.limits = limits
         switch kind {
