@@ -11,6 +11,7 @@ let settings: [SwiftSetting] = [
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let concurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let collections: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
@@ -43,7 +44,7 @@ let package = Package(
         .target(name: "CLwIPSupport", dependencies: ["CLwIP"]),
         .target(
             name: "Netstack",
-            dependencies: ["CLwIP", "CLwIPSupport", nio, nioPosix, logging, collections],
+            dependencies: ["CLwIP", "CLwIPSupport", nio, nioPosix, concurrencyHelpers, collections],
             swiftSettings: settings),
         .target(
             name: "NetstackLinks",
@@ -51,16 +52,16 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "NetstackNIO",
-            dependencies: ["Netstack", nio, collections],
+            dependencies: ["Netstack", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
         .target(
             name: "VNI",
-            dependencies: ["Netstack", nio, nioPosix, logging],
+            dependencies: ["Netstack", nio, nioPosix, concurrencyHelpers, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",
             dependencies: [
-                "Netstack", "NetstackNIO", "VNI", nio, nioPosix, nioHTTP1, httpTypes, logging,
+                "Netstack", "NetstackNIO", nio, nioPosix, nioHTTP1, httpTypes, logging, concurrencyHelpers,
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -85,6 +86,13 @@ let package = Package(
         .testTarget(
             name: "NetstackLinksTests",
             dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetstackHTTPTests",
+            dependencies: [
+                "Netstack", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "VNITests",

@@ -1,0 +1,274 @@
+// The end of a connection's pipeline: one exchange at a time, on the connection's event loop.
+
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypesHTTP1
+import NIOTLS
+
+/// Turns requests into channel writes and channel reads into responses.
+///
+/// The channel has `autoRead` off. A read is outstanding whenever bytes are welcome: while a response is awaited or its
+/// reader keeps up, and between exchanges, so that the server's closing is noticed.
+final class HTTPConnectionHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private enum State {
+        /// TLS is being established.
+        case opening(waiter: CheckedContinuation<Void, any Error>?, timer: Scheduled<Void>?)
+        /// Open and unused, and closed by the timer.
+        case idle(Scheduled<Void>?)
+        case exchanging(HTTPExchange)
+        case closed(any Error)
+    }
+
+    private let origin: HTTPOrigin
+    private let configuration: HTTPClient.Configuration
+    private weak var pool: HTTPConnectionPool?
+    private var state: State
+    private var context: ChannelHandlerContext?
+
+    init(_ origin: HTTPOrigin, _ configuration: HTTPClient.Configuration, pool: HTTPConnectionPool) {
+        self.origin = origin
+        self.configuration = configuration
+        self.pool = pool
+        state = origin.scheme == .https ? .opening(waiter: nil, timer: nil) : .idle(nil)
+    }
+
+    private static let closed = HTTPClientError.connectionClosed(underlying: nil)
+
+    // MARK: Opening
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        guard context.channel.isActive else { return close(Self.closed) }
+        context.read()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        close(Self.closed)
+        self.context = nil
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted? = event as? TLSUserEvent, case .opening(let waiter, let timer) = state {
+            timer?.cancel()
+            state = .idle(nil)
+            waiter?.resume()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Resumes `waiter` when requests can be sent, or never will be.
+    func waitUntilOpen(deadline: NIODeadline, _ waiter: CheckedContinuation<Void, any Error>) {
+        switch state {
+        case .opening:
+            let timer = context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+                close(HTTPClientError.timedOut(.connect))
+            }
+            state = .opening(waiter: waiter, timer: timer)
+        case .idle, .exchanging: waiter.resume()
+        case .closed(let error): waiter.resume(throwing: error)
+        }
+    }
+
+    // MARK: Requests
+
+    /// Sends a request. The response's head, or the error, goes to `continuation`.
+    func begin(
+        _ id: HTTPExchange.ID, _ head: HTTPRequestHead, _ body: HTTPBody?, deadline: NIODeadline?,
+        _ continuation: CheckedContinuation<HTTPClientResponse, any Error>
+    ) {
+        guard case .idle(let timer) = state, let context, context.channel.isActive else {
+            return continuation.resume(throwing: UnansweredRequest(wasSent: false, cause: Self.closed))
+        }
+        timer?.cancel()
+        let exchange = HTTPExchange(id: id, head: continuation, requestPersists: head.isKeepAlive)
+        state = .exchanging(exchange)
+        exchange.totalTimer = deadline.map { deadline in
+            context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+                fail(id, HTTPClientError.timedOut(.total))
+            }
+        }
+        watchForSilence(exchange, in: context)
+
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        if let body, body.singlePiece == nil {
+            context.flush()
+            let connection = HTTPConnection(origin, self, context.channel)
+            exchange.upload = Task { await connection.upload(body, in: id) }
+        } else {
+            if let bytes = body?.singlePiece { context.write(wrapOutboundOut(.body(.byteBuffer(bytes))), promise: nil) }
+            endRequest(exchange)
+        }
+        context.read()
+    }
+
+    /// Sends a piece of the request's body; `continuation` is resumed when there is room for another.
+    func send(_ piece: ByteBuffer, in id: HTTPExchange.ID, _ continuation: CheckedContinuation<Void, any Error>) {
+        guard let (exchange, context) = current(id) else { return continuation.resume(throwing: CancellationError()) }
+        exchange.lastActivity = .now()
+        exchange.sender = continuation
+        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(piece))), promise: nil)
+        if context.channel.isWritable { resumeSender() }
+    }
+
+    /// All of the request's body has been sent.
+    func endBody(in id: HTTPExchange.ID) {
+        guard let (exchange, _) = current(id) else { return }
+        exchange.upload = nil
+        endRequest(exchange)
+    }
+
+    private func endRequest(_ exchange: HTTPExchange) {
+        exchange.lastActivity = .now()
+        context?.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        conclude(exchange, exchange.progress.requestDidEnd())
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { resumeSender() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    private func resumeSender() {
+        guard case .exchanging(let exchange) = state, let sender = exchange.sender else { return }
+        exchange.lastActivity = .now()
+        exchange.sender = nil
+        sender.resume()
+    }
+
+    // MARK: Responses
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .exchanging(let exchange) = state else { return close(Self.closed) }
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            do {
+                let response = try HTTPResponse(head)
+                exchange.progress.responseDidBegin(response.status, persists: head.isKeepAlive)
+                let demand = ResponseDemand(
+                    connection: HTTPConnection(origin, self, context.channel), exchange: exchange.id)
+                let (body, source) = HTTPResponseBody.make(demand)
+                exchange.source = source
+                exchange.head?.resume(
+                    returning: HTTPClientResponse(
+                        status: response.status, headerFields: response.headerFields, body: body))
+                exchange.head = nil
+            } catch {
+                close(HTTPClientError.invalidResponse(underlying: error))
+            }
+        case .body(let chunk):
+            exchange.chunks.append(chunk)
+        case .end:
+            deliver(exchange)
+            conclude(exchange, exchange.progress.responseDidEnd())
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        switch state {
+        case .exchanging(let exchange):
+            exchange.lastActivity = .now()
+            deliver(exchange)
+            if exchange.wantsMore { context.read() }
+        case .opening, .idle, .closed:
+            // Closing TLS takes an answer, too.
+            context.read()
+        }
+        context.fireChannelReadComplete()
+    }
+
+    /// Hands on what one read has brought, all at once: each hand-over may wake a task.
+    private func deliver(_ exchange: HTTPExchange) {
+        guard !exchange.chunks.isEmpty, let source = exchange.source else { return }
+        exchange.wantsMore = source.yield(contentsOf: exchange.chunks) == .produceMore
+        exchange.chunks.removeAll(keepingCapacity: true)
+    }
+
+    /// The reader of a response has caught up.
+    func resumeReading(_ id: HTTPExchange.ID) {
+        guard let (exchange, context) = current(id), !exchange.wantsMore else { return }
+        exchange.wantsMore = true
+        exchange.lastActivity = .now()
+        context.read()
+    }
+
+    private func conclude(_ exchange: HTTPExchange, _ outcome: ExchangeProgress.Outcome) {
+        guard case .finished(let isReusable) = outcome, let context else { return }
+        exchange.stop(CancellationError())
+        if isReusable, context.channel.isActive {
+            state = .idle(
+                context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(configuration.keepAlive)) { [self] in
+                    close(Self.closed)
+                })
+            // Before the reader learns of the end, so that its next request finds the connection.
+            if let pool {
+                pool.didBecomeIdle(HTTPConnection(origin, self, context.channel))
+            } else {
+                close(HTTPClientError.clientShutDown)
+            }
+        } else {
+            state = .closed(Self.closed)
+            context.close(promise: nil)
+        }
+        exchange.source?.finish()
+    }
+
+    // MARK: Failures
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        close(HTTPClientError(ofChannel: error))
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        close(Self.closed)
+        pool?.didClose(context.channel, origin)
+        context.fireChannelInactive()
+    }
+
+    /// Ends an exchange, unless it has ended already, and with it the connection.
+    func fail(_ id: HTTPExchange.ID, _ error: any Error) {
+        if current(id) != nil { close(error) }
+    }
+
+    /// Closes the connection; an exchange under way fails with `error`.
+    func close(_ error: any Error) {
+        let state = state
+        if case .closed = state { return }
+        self.state = .closed(error)
+        switch state {
+        case .closed: break
+        case .idle(let timer): timer?.cancel()
+        case .opening(let waiter, let timer):
+            timer?.cancel()
+            waiter?.resume(throwing: error)
+        case .exchanging(let exchange):
+            exchange.stop(error)
+            deliver(exchange)
+            exchange.head?.resume(throwing: UnansweredRequest(error) ?? error)
+            exchange.source?.finish(error)
+        }
+        context?.close(promise: nil)
+    }
+
+    /// Fails the exchange when only the server could go on, and it did nothing for as long as is allowed.
+    private func watchForSilence(_ exchange: HTTPExchange, in context: ChannelHandlerContext) {
+        let deadline = exchange.lastActivity + TimeAmount(configuration.idleTimeout)
+        exchange.silenceTimer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
+            guard let (_, context) = current(exchange.id) else { return }
+            if !exchange.awaitsServer { exchange.lastActivity = .now() }
+            if exchange.lastActivity + TimeAmount(configuration.idleTimeout) <= .now() {
+                close(HTTPClientError.timedOut(.idle))
+            } else {
+                watchForSilence(exchange, in: context)
+            }
+        }
+    }
+
+    private func current(_ id: HTTPExchange.ID) -> (HTTPExchange, ChannelHandlerContext)? {
+        guard case .exchanging(let exchange) = state, exchange.id === id, let context else { return nil }
+        return (exchange, context)
+    }
+}

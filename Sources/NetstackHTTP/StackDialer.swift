@@ -1,0 +1,100 @@
+// An HTTP client's way into a stack.
+
+import Glibc
+import NIOCore
+public import Netstack
+import NetstackNIO
+import NIOPosix
+
+/// Finds the addresses of host names.
+public protocol HostResolver: Sendable {
+    /// The addresses of `host` in the order in which to try them.
+    ///
+    /// - Throws: when there are none.
+    func resolve(_ host: String) async throws -> [IPAddress]
+}
+
+/// Asks the system: its hosts file, its name servers.
+public struct SystemResolver: HostResolver {
+    public init() {}
+
+    public func resolve(_ host: String) async throws -> [IPAddress] {
+        // Blocks, so it has threads of its own.
+        try await NIOThreadPool.singleton.runIfActive { try Self.lookUp(host) }
+    }
+
+    private static func lookUp(_ host: String) throws -> [IPAddress] {
+        var hints = addrinfo()
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(host, nil, &hints, &list)
+        guard code == 0 else {
+            throw NetstackError.malformed(
+                kind: "a host name with an address", text: host, fault: String(cString: gai_strerror(code)))
+        }
+        defer { freeaddrinfo(list) }
+        var addresses: [IPAddress] = []
+        var next = list
+        while let entry = next {
+            next = entry.pointee.ai_next
+            // getaddrinfo sets `ai_addr` to a structure of the family that `ai_family` names.
+            switch entry.pointee.ai_family {
+            case AF_INET:
+                entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                    addresses.append(.v4(IPv4Address(rawValue: UInt32(bigEndian: $0.pointee.sin_addr.s_addr))))
+                }
+            case AF_INET6:
+                entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
+                    withUnsafeBytes(of: &$0.pointee.sin6_addr) { bytes in
+                        let bits = UInt128(bigEndian: bytes.loadUnaligned(as: UInt128.self))
+                        addresses.append(.v6(IPv6Address(rawValue: bits)))
+                    }
+                }
+            default: break
+            }
+        }
+        return addresses
+    }
+}
+
+/// Dials through a stack.
+struct StackDialer: HTTPDialer {
+    let stack: Stack
+    let nic: NICID?
+    let resolver: any HostResolver
+
+    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+        guard let port = UInt16(exactly: port) else { throw HTTPClientError.invalidURL("\(host):\(port)", fault: "no such port") }
+        let addresses: [IPAddress]
+        if let literal = try? IPAddress(host) { addresses = [literal] } else { addresses = try await resolver.resolve(host) }
+        var failure: any Error = NetstackError.malformed(kind: "a host name with an address", text: host, fault: "it has none")
+        for address in addresses {
+            do {
+                return try await stack.connectChannel(to: TransportAddress(address, port), nic: nic, timeout: timeout) {
+                    try $0.syncOptions?.setOption(.autoRead, value: false)
+                }
+            } catch let error as CancellationError {
+                throw error
+            } catch NetstackError.timedOut {
+                failure = HTTPClientError.timedOut(.connect)
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+}
+
+extension HTTPClient {
+    /// A client whose connections go through a stack.
+    ///
+    /// - Parameters:
+    ///   - nic: the NIC to dial through, instead of the one that the stack's routes lead to.
+    ///   - resolver: turns host names into addresses; the default asks the system.
+    public convenience init(
+        stack: Stack, nic: NICID? = nil, resolver: any HostResolver = SystemResolver(),
+        configuration: Configuration = Configuration()
+    ) {
+        self.init(dialer: StackDialer(stack: stack, nic: nic, resolver: resolver), configuration: configuration)
+    }
+}

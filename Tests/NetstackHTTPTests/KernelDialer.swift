@@ -1,0 +1,82 @@
+// Dials through the sockets of this host.
+
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import NetstackHTTP
+
+struct KernelDialer: HTTPDialer {
+    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+        do {
+            return try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+                .channelOption(.autoRead, value: false)
+                .connectTimeout(TimeAmount(timeout))
+                .connect(host: host, port: port)
+                .get()
+        } catch ChannelError.connectTimeout {
+            throw HTTPClientError.timedOut(.connect)
+        }
+    }
+}
+
+extension HTTPClient {
+    /// Runs a test with a client of its own.
+    static func with(
+        _ configure: (inout Configuration) -> Void = { _ in }, _ test: (HTTPClient) async throws -> Void
+    ) async throws {
+        var configuration = Configuration()
+        configure(&configuration)
+        let client = HTTPClient(dialer: KernelDialer(), configuration: configuration)
+        do {
+            try await test(client)
+        } catch {
+            await client.shutdown()
+            throw error
+        }
+        await client.shutdown()
+    }
+}
+
+extension HTTPClientResponse {
+    /// The body of a short response.
+    func text() async throws -> String {
+        String(buffer: try await body.collect(upTo: 1 << 20))
+    }
+}
+
+/// Something that happens once, for a test to wait for.
+struct Event: Sendable {
+    private let stream = AsyncStream.makeStream(of: Void.self)
+
+    func happen() {
+        stream.continuation.finish()
+    }
+
+    func wait() async {
+        for await _ in stream.stream {}
+    }
+}
+
+/// A number that scripts and tests share.
+struct Counter: Sendable {
+    private let box = NIOLockedValueBox(0)
+
+    var value: Int { box.withLockedValue { $0 } }
+
+    func add(_ count: Int = 1) {
+        box.withLockedValue { $0 += count }
+    }
+}
+
+/// Remembers the channels it has dialled.
+final class RecordingDialer: HTTPDialer {
+    private let dialled = NIOLockedValueBox<[any Channel]>([])
+
+    var channels: [any Channel] { dialled.withLockedValue { $0 } }
+
+    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+        let channel = try await KernelDialer().dial(host: host, port: port, timeout: timeout)
+        dialled.withLockedValue { $0.append(channel) }
+        return channel
+    }
+}

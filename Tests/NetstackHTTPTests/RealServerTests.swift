@@ -1,0 +1,229 @@
+// TLS, and servers that others wrote.
+
+import Foundation
+import HTTPTypes
+import NIOCore
+import NIOSSL
+import NetstackHTTP
+import Testing
+
+/// Runs a command of this machine to its end. Blocks no thread: tests have few, and share them.
+private func run(_ arguments: [String]) async throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = arguments
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    let status = try await withCheckedThrowingContinuation { continuation in
+        process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
+        do {
+            try process.run()
+        } catch {
+            process.terminationHandler = nil
+            continuation.resume(throwing: error)
+        }
+    }
+    try #require(status == 0, "\(arguments.joined(separator: " "))")
+}
+
+private func isInstalled(_ command: String) -> Bool {
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+    return path.split(separator: ":").contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(command)") }
+}
+
+/// Passes the path of a folder that is removed afterwards.
+private func withFolder(_ body: (String) async throws -> Void) async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try await body(folder.path)
+}
+
+@Suite(.enabled(if: isInstalled("openssl")))
+struct TLSTests {
+    /// Runs a server with a self-signed certificate.
+    private func withServer(
+        for names: String = "DNS:localhost,IP:127.0.0.1",
+        _ script: @escaping RawServer.Script = { try await $0.answerAll() },
+        _ test: @escaping (RawServer, NIOSSLCertificate) async throws -> Void
+    ) async throws {
+        try await withFolder { folder in
+            try await run([
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=\(names)",
+                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
+            ])
+            let certificate = try #require(NIOSSLCertificate.fromPEMFile("\(folder)/certificate.pem").first)
+            let key = try NIOSSLPrivateKey(file: "\(folder)/key.pem", format: .pem)
+            let context = try NIOSSLContext(
+                configuration: .makeServerConfiguration(
+                    certificateChain: [.certificate(certificate)], privateKey: .privateKey(key)))
+            try await RawServer.run(tls: context, script) { try await test($0, certificate) }
+        }
+    }
+
+    @Test("fetches over TLS and keeps the connection", arguments: ["localhost", "127.0.0.1"])
+    func fetches(_ host: String) async throws {
+        try await withServer { server, certificate in
+            try await HTTPClient.with {
+                $0.tls.trustRoots = .certificates([certificate])
+            } _: { client in
+                for number in 1...3 {
+                    let response = try await client.get(server.url(scheme: "https", host: host))
+                    try await #expect(response.text() == "\(number)")
+                }
+                #expect(server.accepted == 1)
+            }
+        }
+    }
+
+    @Test func refusesACertificateItDoesNotTrust() async throws {
+        try await withServer { server, _ in
+            try await HTTPClient.with { client in
+                await #expect {
+                    _ = try await client.get(server.url(scheme: "https", host: "localhost"))
+                } throws: { error in
+                    guard case HTTPClientError.tls = error else { return false }
+                    return true
+                }
+            }
+        }
+    }
+
+    @Test("refuses a certificate for another server", arguments: ["127.0.0.1", "other.example"])
+    func refusesAnother(_ host: String) async throws {
+        try await withServer(for: "DNS:localhost") { server, certificate in
+            var configuration = HTTPClient.Configuration()
+            configuration.tls.trustRoots = .certificates([certificate])
+            let client = HTTPClient(dialer: LoopbackDialer(), configuration: configuration)
+            await #expect {
+                _ = try await client.get(server.url(scheme: "https", host: host))
+            } throws: { error in
+                guard case HTTPClientError.tls = error else { return false }
+                return true
+            }
+            await client.shutdown()
+        }
+    }
+
+    @Test func reportsAServerThatDoesNotSpeakTLS() async throws {
+        try await RawServer.run {
+            try await $0.send("HTTP/1.1 400 Bad Request\r\n\r\n")
+        } while: { server in
+            try await HTTPClient.with { client in
+                await #expect {
+                    _ = try await client.get(server.url(scheme: "https"))
+                } throws: { error in
+                    guard case HTTPClientError.tls = error else { return false }
+                    return true
+                }
+            }
+        }
+    }
+
+    @Test func takesATruncatedBodyForAnError() async throws {
+        // The connection's end ends this body, and TLS has not said that it is the end.
+        try await withServer { connection in
+            _ = try await connection.head()
+            try await connection.send("HTTP/1.1 200 OK\r\n\r\nhello")
+            let channel = connection.channel
+            try await channel.eventLoop.submit {
+                try channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self).close(promise: nil)
+            }.get()
+        } _: { server, certificate in
+            try await HTTPClient.with {
+                $0.tls.trustRoots = .certificates([certificate])
+            } _: { client in
+                let response = try await client.get(server.url(scheme: "https"))
+                await #expect {
+                    _ = try await response.text()
+                } throws: { error in
+                    guard case HTTPClientError.connectionClosed = error else { return false }
+                    return true
+                }
+            }
+        }
+    }
+
+    @Test func downloadsLargeBodies() async throws {
+        let total = 1 << 26
+        try await withServer { connection in
+            _ = try await connection.head()
+            try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: \(total)\r\n\r\n")
+            let chunk = ByteBuffer(repeating: 0, count: 1 << 18)
+            for _ in 0..<(total >> 18) { try await connection.send(chunk) }
+        } _: { server, certificate in
+            try await HTTPClient.with {
+                $0.tls.trustRoots = .certificates([certificate])
+            } _: { client in
+                var received = 0
+                for try await chunk in try await client.get(server.url(scheme: "https")).body {
+                    received += chunk.readableBytes
+                }
+                #expect(received == total)
+            }
+        }
+    }
+}
+
+/// Dials 127.0.0.1 whatever the host.
+private struct LoopbackDialer: HTTPDialer {
+    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+        try await KernelDialer().dial(host: "127.0.0.1", port: port, timeout: timeout)
+    }
+}
+
+@Suite(.enabled(if: isInstalled("python3")))
+struct PythonServerTests {
+    /// Runs Python's own web server on a folder with a file in it.
+    private func withServer(_ test: (String, Data) async throws -> Void) async throws {
+        try await withFolder { folder in
+            let content = Data((0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+            try content.write(to: URL(fileURLWithPath: "\(folder)/file.bin"))
+            let server = Process()
+            server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            server.arguments = [
+                "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder,
+            ]
+            let output = Pipe()
+            server.standardOutput = output
+            server.standardError = FileHandle.nullDevice
+            let lines = AsyncStream.makeStream(of: Data.self)
+            output.fileHandleForReading.readabilityHandler = { lines.continuation.yield($0.availableData) }
+            defer { output.fileHandleForReading.readabilityHandler = nil }
+            try server.run()
+            defer { server.terminate() }
+            // "Serving HTTP on 127.0.0.1 port 40000 (http://127.0.0.1:40000/) ..."
+            let line = try #require(await lines.stream.first { _ in true }.map { String(decoding: $0, as: UTF8.self) })
+            let url = try #require(line.split { "()".contains($0) }.dropFirst().first)
+            try await test(String(url), content)
+        }
+    }
+
+    @Test func fetchesFiles() async throws {
+        try await withServer { url, content in
+            try await HTTPClient.with { client in
+                let response = try await client.get("\(url)file.bin")
+                #expect(response.status == .ok)
+                #expect(response.headerFields[.contentLength] == "\(content.count)")
+                let body = try await response.body.collect(upTo: content.count)
+                #expect(body.readableBytesView.elementsEqual(content))
+            }
+        }
+    }
+
+    @Test func fetchesHeadsAndErrors() async throws {
+        try await withServer { url, content in
+            try await HTTPClient.with { client in
+                let head = try await client.head("\(url)file.bin")
+                #expect(head.status == .ok)
+                #expect(head.headerFields[.contentLength] == "\(content.count)")
+                try await #expect(head.text() == "")
+                try await #expect(client.get("\(url)missing").status == .notFound)
+                let response = try await client.post(url, body: .text("x"))
+                #expect(response.status == .notImplemented)
+                try await #expect(response.text().contains("Unsupported method"))
+            }
+        }
+    }
+}
