@@ -1,0 +1,99 @@
+// The far end of the demo's tunnel: in this process, or in a second one.
+
+import Glibc
+import Logging
+import Netstack
+import NetstackLinks
+import VNI
+
+/// An exit and the near end of the link to it.
+struct Exit {
+    struct Routes {
+        var blocks: [String] = []
+        /// Single addresses and where they lead.
+        var targets: [(String, String)] = []
+    }
+
+    let link: any Link
+    private let interface: VirtualInterface?
+    private let process: ChildProcess?
+
+    init(_ kind: Demo.LinkKind, routes: Routes, logger: Logger) async throws {
+        switch kind {
+        case .memory:
+            let (near, far) = MemoryLink.pipe()
+            let interface = try await VirtualInterface(.init(mode: .exit, logger: logger), link: far)
+            try interface.exposeRoutes(routes.blocks)
+            for (block, target) in routes.targets { try interface.exposeRoute(block, to: target) }
+            link = near
+            self.interface = interface
+            process = nil
+        case .tcp:
+            var arguments = ["--exit"]
+            for block in routes.blocks { arguments += ["--expose", block] }
+            for (block, target) in routes.targets { arguments += ["--expose-to", "\(block)=\(target)"] }
+            if logger.logLevel == .debug { arguments.append("--verbose") }
+            let process = try ChildProcess(arguments)
+            guard let port = Int(process.readLine()) else { throw ChildProcess.Failure(what: "the exit's process did not start") }
+            link = try await StreamLink.connect(host: "127.0.0.1", port: port)
+            self.process = process
+            interface = nil
+        }
+    }
+
+    /// Called after the entrance has ended the link, which is what ends a second process.
+    func stop() async {
+        await link.close()
+        await interface?.shutdown()
+        process?.wait()
+    }
+}
+
+/// This program once more, with other arguments and its output in a pipe.
+struct ChildProcess {
+    struct Failure: Error, CustomStringConvertible {
+        var what: String
+        var description: String { what }
+    }
+
+    private let id: pid_t
+    private let output: CInt
+
+    init(_ arguments: [String]) throws {
+        var pipes: [CInt] = [0, 0]
+        guard pipe(&pipes) == 0 else { throw Failure(what: "no pipe: \(String(cString: strerror(errno)))") }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO)
+        posix_spawn_file_actions_addclose(&actions, pipes[0])
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        var strings: [UnsafeMutablePointer<CChar>?] = (["vni-demo"] + arguments).map { strdup($0) } + [nil]
+        defer { for string in strings { free(string) } }
+        var id = pid_t()
+        let code = posix_spawn(&id, "/proc/self/exe", &actions, nil, &strings, environ)
+        close(pipes[1])
+        guard code == 0 else {
+            close(pipes[0])
+            throw Failure(what: "no second process: \(String(cString: strerror(code)))")
+        }
+        self.id = id
+        output = pipes[0]
+    }
+
+    /// Its first line.
+    func readLine() -> String {
+        var line: [UInt8] = []
+        var byte: UInt8 = 0
+        while read(output, &byte, 1) == 1, byte != UInt8(ascii: "\n") { line.append(byte) }
+        return String(decoding: line, as: UTF8.self)
+    }
+
+    func wait() {
+        close(output)
+        var status: CInt = 0
+        waitpid(id, &status, 0)
+    }
+}
+
+/// Writes out what has been printed; output to a pipe is held back otherwise.
+func flushOutput() { fflush(nil) }
