@@ -74,6 +74,15 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .executableTarget(name: "example-raw-lwip", dependencies: ["CLwIP"], path: "Examples/raw-lwip"),
+        .executableTarget(
+            name: "example-memory", dependencies: ["Netstack", nio], path: "Examples/memory", swiftSettings: settings),
+        .executableTarget(
+            name: "example-custom-link", dependencies: ["Netstack", "VNI", nio], path: "Examples/custom-link",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "example-vni", dependencies: ["Netstack", "NetstackHTTP", "VNI", nio, httpTypes], path: "Examples/vni",
+            swiftSettings: settings),
         .target(
             name: "TestSupport",
             dependencies: ["Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging],
@@ -92,6 +101,15 @@ let package = Package(
             dependencies: [
                 "Netstack", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "stack-churn", dependencies: ["Netstack", nio], path: "Tests/StackChurn", swiftSettings: settings),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: [
+                "TestSupport", "example-raw-lwip", "example-memory", "example-custom-link", "example-vni", "stack-churn",
+                "vni-demo",
             ],
             swiftSettings: settings),
         .testTarget(

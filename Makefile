@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh Debian 12 with Swift 6: `make demo` and `make test`.
+
+SWIFT ?= swift
+PACKAGES := liblwip-dev pkg-config
+
+.PHONY: demo test test-release consumer lint format setup clean
+
+demo: setup
+	$(SWIFT) run -c release vni-demo
+
+test: setup
+	$(SWIFT) test
+	$(MAKE) consumer
+
+test-release: setup
+	$(SWIFT) test -c release
+
+# A package outside of this one that depends on it by path, builds, and makes one request.
+consumer: setup
+	Tests/Consumer/run
+
+lint:
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples
+
+format:
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Examples
+
+# Installs what the build needs and is missing. openssl makes the certificates of the tests.
+setup:
+	@missing=""; \
+	for package in $(PACKAGES) openssl python3; do \
+	    dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" != 0 ]; then \
+	    echo "Packages are missing. Install them with:  sudo apt-get install --yes$$missing" >&2; exit 1; \
+	fi; \
+	apt-get update --quiet --quiet && apt-get install --yes --quiet --quiet --no-install-recommends $$missing
+
+clean:
+	rm -rf .build
