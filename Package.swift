@@ -81,7 +81,8 @@ let package = Package(
             name: "example-custom-link", dependencies: ["Netstack", "VNI", nio], path: "Examples/custom-link",
             swiftSettings: settings),
         .executableTarget(
-            name: "example-vni", dependencies: ["Netstack", "NetstackHTTP", "VNI", nio, httpTypes], path: "Examples/vni",
+            name: "example-vni", dependencies: ["Netstack", "NetstackHTTP", "VNI", nio, httpTypes],
+            path: "Examples/vni",
             swiftSettings: settings),
         .target(
             name: "TestSupport",
@@ -108,7 +109,8 @@ let package = Package(
         .testTarget(
             name: "ProcessTests",
             dependencies: [
-                "TestSupport", "example-raw-lwip", "example-memory", "example-custom-link", "example-vni", "stack-churn",
+                "TestSupport", "example-raw-lwip", "example-memory", "example-custom-link", "example-vni",
+                "stack-churn",
                 "vni-demo",
             ],
             swiftSettings: settings),

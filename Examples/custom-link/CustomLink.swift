@@ -27,7 +27,8 @@ enum CustomLink {
     static func main() async throws {
         let (near, far) = MemoryLink.pipe()
         let exit = try await VirtualInterface(.init(mode: .exit), link: far)
-        let entrance = try await VirtualInterface(.init(mode: .entrance), link: SlowLink(link: near, delay: .milliseconds(20)))
+        let entrance = try await VirtualInterface(
+            .init(mode: .entrance), link: SlowLink(link: near, delay: .milliseconds(20)))
         let address = VirtualInterface.defaultAddresses(.exit)[0]
         let time = try await entrance.stack.ping(address)
         print("\(address) answered after \(time)")

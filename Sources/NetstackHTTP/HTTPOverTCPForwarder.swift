@@ -26,7 +26,9 @@ public struct HTTPOverTCPForwarder: Sendable {
         public var head: HTTPResponse
         public var body: ByteBuffer
 
-        public init(_ status: HTTPResponse.Status = .ok, headerFields: HTTPFields = [:], body: ByteBuffer = ByteBuffer()) {
+        public init(
+            _ status: HTTPResponse.Status = .ok, headerFields: HTTPFields = [:], body: ByteBuffer = ByteBuffer()
+        ) {
             head = HTTPResponse(status: status, headerFields: headerFields)
             self.body = body
         }

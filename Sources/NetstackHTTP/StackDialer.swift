@@ -64,10 +64,17 @@ struct StackDialer: HTTPDialer {
     let resolver: any HostResolver
 
     func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
-        guard let port = UInt16(exactly: port) else { throw HTTPClientError.invalidURL("\(host):\(port)", fault: "no such port") }
+        guard let port = UInt16(exactly: port) else {
+            throw HTTPClientError.invalidURL("\(host):\(port)", fault: "no such port")
+        }
         let addresses: [IPAddress]
-        if let literal = try? IPAddress(host) { addresses = [literal] } else { addresses = try await resolver.resolve(host) }
-        var failure: any Error = NetstackError.malformed(kind: "a host name with an address", text: host, fault: "it has none")
+        if let literal = try? IPAddress(host) {
+            addresses = [literal]
+        } else {
+            addresses = try await resolver.resolve(host)
+        }
+        var failure: any Error = NetstackError.malformed(
+            kind: "a host name with an address", text: host, fault: "it has none")
         for address in addresses {
             do {
                 return try await stack.connectChannel(to: TransportAddress(address, port), nic: nic, timeout: timeout) {

@@ -47,6 +47,7 @@ package struct StreamFraming {
 
     /// What is left when the stream ends: nil if it ended between two packets.
     package var faultAtEnd: NetstackError? {
-        partial.readableBytes == 0 ? nil : .framing(fault: "the stream ended \(partial.readableBytes) bytes into a packet")
+        partial.readableBytes == 0
+            ? nil : .framing(fault: "the stream ended \(partial.readableBytes) bytes into a packet")
     }
 }

@@ -245,7 +245,9 @@ extension TCPChannel {
 
     private struct SynchronousOptions: NIOSynchronousChannelOptions {
         let channel: TCPChannel
-        func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws { try channel.set(option, value) }
+        func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
+            try channel.set(option, value)
+        }
         func getOption<Option: ChannelOption>(_ option: Option) throws -> Option.Value { try channel.get(option) }
     }
 
@@ -257,7 +259,9 @@ extension TCPChannel {
             if begins, isActive { pipeline.syncOperations.read() }
         case (is ChannelOptions.Types.AllowRemoteHalfClosureOption, let value as Bool):
             allowRemoteHalfClosure = value
-        case (is ChannelOptions.Types.WriteBufferWaterMarkOption, let value as ChannelOptions.Types.WriteBufferWaterMark):
+        case (
+            is ChannelOptions.Types.WriteBufferWaterMarkOption, let value as ChannelOptions.Types.WriteBufferWaterMark
+        ):
             waterMark = value
             updateWritability()
         default:

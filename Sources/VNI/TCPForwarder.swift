@@ -50,7 +50,8 @@ public struct TCPForwarder: Sendable {
             .channelOption(.autoRead, value: false)
             .channelOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))
             .channelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 14, maximum: 1 << 18)
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 14, maximum: 1 << 18)
             )
             .channelInitializer { channel in
                 dialling.value = channel

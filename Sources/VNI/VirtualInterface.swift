@@ -79,7 +79,9 @@ public final class VirtualInterface: Sendable {
         try await stack.addRoute(to: .everyIPv6, via: Self.nic)
         guard isExit else { return }
         let resolve: TCPForwarder.Resolve = { [routes] destination in
-            routes.withLockedValue { $0.target(for: destination.address) }.map { TransportAddress($0, destination.port) }
+            routes.withLockedValue { $0.target(for: destination.address) }.map {
+                TransportAddress($0, destination.port)
+            }
         }
         try await TCPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: Self.nic)
         try await UDPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: Self.nic)

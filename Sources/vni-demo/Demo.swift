@@ -70,7 +70,8 @@ struct Demo: AsyncParsableCommand {
 
     /// What the exit lets through: the tour's own addresses, or all but loopback for a URL of the user's.
     private var routes: Exit.Routes {
-        url == nil ? .init(targets: [(Tour.host, "127.0.0.1"), (Tour.host6, "::1")]) : .init(blocks: ["0.0.0.0/0", "::/0"])
+        url == nil
+            ? .init(targets: [(Tour.host, "127.0.0.1"), (Tour.host6, "::1")]) : .init(blocks: ["0.0.0.0/0", "::/0"])
     }
 
     private func logger(_ label: String) -> Logger {

@@ -34,7 +34,9 @@ struct Exit {
             for (block, target) in routes.targets { arguments += ["--expose-to", "\(block)=\(target)"] }
             if logger.logLevel == .debug { arguments.append("--verbose") }
             let process = try ChildProcess(arguments)
-            guard let port = Int(process.readLine()) else { throw ChildProcess.Failure(what: "the exit's process did not start") }
+            guard let port = Int(process.readLine()) else {
+                throw ChildProcess.Failure(what: "the exit's process did not start")
+            }
             link = try await StreamLink.connect(host: "127.0.0.1", port: port)
             self.process = process
             interface = nil

@@ -44,7 +44,9 @@ struct LoopbackServer {
 
     /// A port of 127.0.0.1 that was free a moment ago.
     static func closedPort() async throws -> UInt16 {
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0).get()
+        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(
+            host: "127.0.0.1", port: 0
+        ).get()
         let port = channel.localAddress?.port ?? 0
         try await channel.close()
         return UInt16(truncatingIfNeeded: port)

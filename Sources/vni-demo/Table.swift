@@ -27,7 +27,8 @@ struct Table {
         for row in rows {
             let step = row.step + String(repeating: " ", count: width - row.step.count)
             let outcome = row.outcome + String(repeating: " ", count: outcomes - row.outcome.count)
-            let milliseconds = Double(row.time.components.attoseconds) / 1e15 + Double(row.time.components.seconds) * 1e3
+            let milliseconds =
+                Double(row.time.components.attoseconds) / 1e15 + Double(row.time.components.seconds) * 1e3
             Swift.print("\(step)  \(outcome)  \(milliseconds.rounded(toPlaces: 1)) ms")
         }
     }
@@ -66,7 +67,8 @@ struct Progress {
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
         guard seconds > 0 else { return "at once" }
         let gigabits = Double(count) * 8 / seconds / 1e9
-        return gigabits >= 0.1 ? "\(gigabits.rounded(toPlaces: 2)) Gbit/s" : "\((gigabits * 1e3).rounded(toPlaces: 2)) Mbit/s"
+        return gigabits >= 0.1
+            ? "\(gigabits.rounded(toPlaces: 2)) Gbit/s" : "\((gigabits * 1e3).rounded(toPlaces: 2)) Mbit/s"
     }
 }
 

@@ -16,9 +16,12 @@ import VNI
         for size in [0, 1, 100, 1400, 65_000] {
             for version in [IPVersion.v4, .v6] {
                 var packet = ByteBuffer()
-                let addresses = version == .v4 ? (StackPair.nearAddress, StackPair.farAddress) : (StackPair.nearAddress6, StackPair.farAddress6)
+                let addresses =
+                    version == .v4
+                    ? (StackPair.nearAddress, StackPair.farAddress) : (StackPair.nearAddress6, StackPair.farAddress6)
                 try? UDPHeader.write(
-                    pattern(size), from: TransportAddress(addresses.0, 1), to: TransportAddress(addresses.1, 2), into: &packet)
+                    pattern(size), from: TransportAddress(addresses.0, 1), to: TransportAddress(addresses.1, 2),
+                    into: &packet)
                 packets.append(packet)
             }
         }

@@ -48,7 +48,8 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
         let target = try await Target(mode)
         var random = SystemRandomNumberGenerator()
         let sound = [
-            segment(.syn, from: attacker, to: target.address, port: 80), segment(.ack, from: attacker, to: target.address, port: 80),
+            segment(.syn, from: attacker, to: target.address, port: 80),
+            segment(.ack, from: attacker, to: target.address, port: 80),
             datagram(from: attacker, to: target.address, 600), echoRequest(from: attacker, to: target.address),
         ]
         let count = 30_000
@@ -80,10 +81,14 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
         let own = target.address
         let packets = try [
             // "Land": the source is the destination, or our own.
-            segment(.syn, from: own, to: own, port: 80), segment(.syn, from: own, to: IPAddress("192.168.1.1"), port: 80),
-            segment(.syn, from: IPAddress("127.0.0.1"), to: own, port: 80), segment(.syn, from: attacker, to: IPAddress("127.0.0.1"), port: 80),
-            segment(.syn, from: IPAddress("0.0.0.0"), to: own, port: 80), segment(.syn, from: IPAddress("255.255.255.255"), to: own, port: 80),
-            segment(.syn, from: IPAddress("224.0.0.1"), to: own, port: 80), segment(.syn, from: attacker, to: IPAddress("0.0.0.1"), port: 80),
+            segment(.syn, from: own, to: own, port: 80),
+            segment(.syn, from: own, to: IPAddress("192.168.1.1"), port: 80),
+            segment(.syn, from: IPAddress("127.0.0.1"), to: own, port: 80),
+            segment(.syn, from: attacker, to: IPAddress("127.0.0.1"), port: 80),
+            segment(.syn, from: IPAddress("0.0.0.0"), to: own, port: 80),
+            segment(.syn, from: IPAddress("255.255.255.255"), to: own, port: 80),
+            segment(.syn, from: IPAddress("224.0.0.1"), to: own, port: 80),
+            segment(.syn, from: attacker, to: IPAddress("0.0.0.1"), port: 80),
             segment(.syn, from: IPAddress("::1"), to: IPAddress("fd11::1"), port: 80),
             segment(.syn, from: IPAddress("fd11::2"), to: IPAddress("::ffff:127.0.0.1"), port: 80),
         ]
@@ -171,7 +176,9 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
         let target = try await Target(.exit)
         let host = try IPAddress("192.168.1.1")
         var count = 0
-        for flags in [[UInt8]](repeating: [0x02, 0x04, 0x14, 0x10, 0x01, 0x11, 0x12, 0x18, 0x38, 0x3f, 0x00, 0x29], count: 50).joined() {
+        for flags in [[UInt8]](
+            repeating: [0x02, 0x04, 0x14, 0x10, 0x01, 0x11, 0x12, 0x18, 0x38, 0x3f, 0x00, 0x29], count: 50
+        ).joined() {
             try await target.peer.write(segment(.init(rawValue: flags), from: attacker, to: host, port: server.port))
             count += 1
         }
@@ -182,7 +189,9 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
 
 // MARK: - Packets
 
-private func segment(_ flags: TCPHeader.Flags, from source: IPAddress, to destination: IPAddress, port: UInt16) -> ByteBuffer {
+private func segment(_ flags: TCPHeader.Flags, from source: IPAddress, to destination: IPAddress, port: UInt16)
+    -> ByteBuffer
+{
     var packet = ByteBuffer()
     try? IPHeader.write(source: source, destination: destination, protocol: .tcp, payloadLength: 20, to: &packet)
     let start = packet.readableBytes

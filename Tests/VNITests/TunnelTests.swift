@@ -118,7 +118,9 @@ extension SHA256 {
         let port = try closedPort()
         try await Tunnel.with(kind) { tunnel in
             let address = TransportAddress(Tunnel.host(version), port)
-            await #expect(throws: NetstackError.refused(address)) { try await tunnel.entrance.stack.connect(to: address) }
+            await #expect(throws: NetstackError.refused(address)) {
+                try await tunnel.entrance.stack.connect(to: address)
+            }
         }
     }
 
@@ -128,10 +130,14 @@ extension SHA256 {
         try await Tunnel.with(kind) { tunnel in
             let outside = try IPAddress(version == .v4 ? "192.168.1.2" : "fd11::2")
             let address = TransportAddress(outside, server.port)
-            await #expect(throws: NetstackError.prohibited(address)) { try await tunnel.entrance.stack.connect(to: address) }
+            await #expect(throws: NetstackError.prohibited(address)) {
+                try await tunnel.entrance.stack.connect(to: address)
+            }
             tunnel.exit.removeRoutes([CIDRBlock(Tunnel.host(version))])
             let removed = TransportAddress(Tunnel.host(version), server.port)
-            await #expect(throws: NetstackError.prohibited(removed)) { try await tunnel.entrance.stack.connect(to: removed) }
+            await #expect(throws: NetstackError.prohibited(removed)) {
+                try await tunnel.entrance.stack.connect(to: removed)
+            }
         }
     }
 
@@ -232,7 +238,9 @@ extension SHA256 {
             try tunnel.exit.exposeRoutes(["127.0.0.0/8", "::1"])
             for text in ["127.0.0.1:\(server.port)", "[::1]:\(server.port)"] {
                 let address = try TransportAddress(text)
-                await #expect(throws: NetstackError.addressNotAvailable(address.address, reason: "it is a loopback address")) {
+                await #expect(
+                    throws: NetstackError.addressNotAvailable(address.address, reason: "it is a loopback address")
+                ) {
                     try await tunnel.entrance.stack.connect(to: address)
                 }
             }

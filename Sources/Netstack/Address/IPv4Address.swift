@@ -52,7 +52,8 @@ public struct IPv4Address: Hashable, Sendable {
         case 0: rawValue == 0 ? "it is the unspecified address" : "0.0.0.0/8 is no host (RFC 1122 section 3.2.1.3)"
         case 127: "it is a loopback address"
         case 224...239: "it is a multicast address"
-        case 240...255: rawValue == .max ? "it is the broadcast address" : "240.0.0.0/4 is reserved (RFC 1112 section 4)"
+        case 240...255:
+            rawValue == .max ? "it is the broadcast address" : "240.0.0.0/4 is reserved (RFC 1112 section 4)"
         default: nil
         }
     }

@@ -38,7 +38,9 @@ public struct IPv6Address: Hashable, Sendable {
                 let atStart = index == 0 && items[1].isEmpty
                 let atEnd = index == items.count - 1 && items[index - 1].isEmpty
                 if atStart || atEnd { continue }
-                guard index > 0, index < items.count - 1 else { throw TextFault("it begins or ends with a single colon") }
+                guard index > 0, index < items.count - 1 else {
+                    throw TextFault("it begins or ends with a single colon")
+                }
                 guard gap == nil else { throw TextFault("\"::\" stands in it twice") }
                 gap = groups.count
             } else if item.contains(UInt8(ascii: ".")) {

@@ -58,7 +58,9 @@ public struct TransportAddress: Hashable, Sendable {
 }
 
 extension TransportAddress: Comparable, CustomStringConvertible {
-    public static func < (a: TransportAddress, b: TransportAddress) -> Bool { (a.address, a.port) < (b.address, b.port) }
+    public static func < (a: TransportAddress, b: TransportAddress) -> Bool {
+        (a.address, a.port) < (b.address, b.port)
+    }
 
     public var description: String {
         switch address {

@@ -76,12 +76,14 @@ package final class NetworkInterface {
         var none = clwip_ip4(0)
         // The state pointer stays good: the NIC removes itself from the library before it goes.
         netif_add(
-            netif, &placeholder.u_addr.ip4, &mask.u_addr.ip4, &none.u_addr.ip4, Unmanaged.passUnretained(self).toOpaque(),
+            netif, &placeholder.u_addr.ip4, &mask.u_addr.ip4, &none.u_addr.ip4,
+            Unmanaged.passUnretained(self).toOpaque(),
             { netif in
                 netif?.pointee.output = { netif, packet, _ in NetworkInterface.output(netif, packet) }
                 netif?.pointee.output_ip6 = { netif, packet, _ in NetworkInterface.output(netif, packet) }
                 return err_t(ERR_OK.rawValue)
-            }, { packet, _ in
+            },
+            { packet, _ in
                 pbuf_free(packet)
                 return err_t(ERR_OK.rawValue)
             })
@@ -132,7 +134,8 @@ package final class NetworkInterface {
         outbound.append { buffer in
             var part: UnsafeMutablePointer<pbuf>? = packet
             while let current = part {
-                buffer.writeBytes(UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
+                buffer.writeBytes(
+                    UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
                 part = current.pointee.next
             }
         }

@@ -168,7 +168,8 @@ public actor Stack {
         let binding = try core.listeners.free(core.bindable(address), port: port)
         let listener = TCPListenerCore(binding, backlog: backlog, stack: core)
         core.listeners[binding] = listener
-        return TCPListener(NIOLoopBound(listener, eventLoop: eventLoop), localAddress: binding.transportAddress, stack: self)
+        return TCPListener(
+            NIOLoopBound(listener, eventLoop: eventLoop), localAddress: binding.transportAddress, stack: self)
     }
 
     // MARK: UDP and ICMP
@@ -179,7 +180,8 @@ public actor Stack {
         let binding = try core.sockets.free(core.bindable(address), port: port)
         let socket = UDPSocketCore(binding, stack: core)
         core.sockets[binding] = socket
-        return UDPSocket(NIOLoopBound(socket, eventLoop: eventLoop), localAddress: binding.transportAddress, stack: self)
+        return UDPSocket(
+            NIOLoopBound(socket, eventLoop: eventLoop), localAddress: binding.transportAddress, stack: self)
     }
 
     /// Sends an ICMP or ICMPv6 echo request and waits for its reply.
@@ -228,7 +230,9 @@ extension StackCore {
     /// `address` if something may be bound to it.
     func bindable(_ address: IPAddress?) throws(NetstackError) -> IPAddress? {
         if isShutDown { throw .stackShutDown }
-        if let address, !nics.values.contains(where: { $0.owns(address) || $0.promiscuous && address.whyNotUnicast == nil }) {
+        if let address,
+            !nics.values.contains(where: { $0.owns(address) || $0.promiscuous && address.whyNotUnicast == nil })
+        {
             throw .addressNotAvailable(address, reason: "no NIC has it")
         }
         return address

@@ -24,7 +24,8 @@ extension StackCore {
         switch header.upperLayerProtocol {
         case .tcp: tcpInput(header, payload, packet, on: nic)
         case .udp: udpInput(header, payload, packet, on: nic)
-        case .icmp where header.version == .v4, .icmpv6 where header.version == .v6: icmpInput(header, payload, packet, on: nic)
+        case .icmp where header.version == .v4, .icmpv6 where header.version == .v6:
+            icmpInput(header, payload, packet, on: nic)
         case .noNextHeader where header.version == .v6: break
         default: answer(.protocolUnreachable, to: header, packet, on: nic)
         }
@@ -44,7 +45,9 @@ extension StackCore {
         for first in nic.reassembler.expire(now: .now()) {
             nic.statistics.fragmentsDropped += 1
             let packet = first.readableBytesSpan
-            if let header = try? IPHeader(parsing: packet) { answer(.reassemblyTimeExceeded, to: header, packet, on: nic) }
+            if let header = try? IPHeader(parsing: packet) {
+                answer(.reassemblyTimeExceeded, to: header, packet, on: nic)
+            }
         }
     }
 
@@ -65,8 +68,11 @@ extension StackCore {
             return nic.statistics.malformedDropped += 1
         }
         if tcp.flags.contains(.syn), tcp.flags.isDisjoint(with: [.ack, .rst]) {
-            guard InternetChecksum.isValid(segment, protocol: .tcp, in: header) else { return nic.statistics.malformedDropped += 1 }
-            let request = TCPForwardRequest(header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
+            guard InternetChecksum.isValid(segment, protocol: .tcp, in: header) else {
+                return nic.statistics.malformedDropped += 1
+            }
+            let request = TCPForwardRequest(
+                header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
             if !synInput(request) { return }
         }
         feed(segment, from: header.source, to: header.destination, on: nic)
@@ -106,7 +112,8 @@ extension StackCore {
 
     /// Gives a TCP segment to lwIP. Its pbuf must not be a `PBUF_POOL` one: those overflow in Debian's build.
     func feed(_ segment: RawSpan, from source: IPAddress, to destination: IPAddress, on nic: NetworkInterface) {
-        guard let length = UInt16(exactly: segment.byteCount), let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM) else {
+        guard let length = UInt16(exactly: segment.byteCount), let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM)
+        else {
             return
         }
         segment.withUnsafeBytes { bytes in
@@ -120,7 +127,8 @@ extension StackCore {
     // MARK: UDP
 
     private func udpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let udp = try? UDPHeader(parsing: payload, in: header), udp.sourcePort != 0, udp.destinationPort != 0 else {
+        guard let udp = try? UDPHeader(parsing: payload, in: header), udp.sourcePort != 0, udp.destinationPort != 0
+        else {
             return nic.statistics.malformedDropped += 1
         }
         let destination = TransportAddress(header.destination, udp.destinationPort)
@@ -141,7 +149,9 @@ extension StackCore {
     // MARK: ICMP
 
     private func icmpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let message = try? ICMPMessage(parsing: payload, in: header) else { return nic.statistics.malformedDropped += 1 }
+        guard let message = try? ICMPMessage(parsing: payload, in: header) else {
+            return nic.statistics.malformedDropped += 1
+        }
         switch message {
         case .echoRequest(let echo):
             guard nic.owns(header.destination) else {
@@ -153,7 +163,9 @@ extension StackCore {
                 afterTurn { completion(.success(())) }
             }
         case .error(let error, let quote):
-            if let quotation = try? ICMPQuotation(parsing: quote.readableBytesSpan) { errorInput(error, quotation, on: nic) }
+            if let quotation = try? ICMPQuotation(parsing: quote.readableBytesSpan) {
+                errorInput(error, quotation, on: nic)
+            }
         case .other:
             break
         }
@@ -183,7 +195,8 @@ extension StackCore {
         let remote = TransportAddress(peer, ports.destination)
         guard let failure = NetstackError(error, at: remote) else { return }
         if let sequenceNumber = quotation.sequenceNumber {
-            guard let block = connections[TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)], block.isOpening,
+            guard let block = connections[TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)],
+                block.isOpening,
                 block.hasInFlight(sequenceNumber)
             else { return }
             afterTurn { block.end(failure, tellPeer: false) }

@@ -21,7 +21,8 @@ extension StackCore {
             } catch {
                 return .failure(error)
             }
-            guard let pcb = tcp_new_ip_type(UInt8((source.version == .v4 ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6).rawValue)) else {
+            guard let pcb = tcp_new_ip_type(UInt8((source.version == .v4 ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6).rawValue))
+            else {
                 return .failure(.library(operation: "a new connection", code: Int(ERR_MEM.rawValue)))
             }
             let id = TCPControlBlock.ID(nic: nic.id, local: TransportAddress(source, port), remote: remote)

@@ -188,7 +188,9 @@ package final class TCPControlBlock {
                 let room = Int(clwip_tcp_sndbuf(pcb))
                 guard room > 0 else { break }
                 let count = min(room, bytes.readableBytes, Int(UInt16.max))
-                code = bytes.withUnsafeReadableBytes { tcp_write(pcb, $0.baseAddress, UInt16(count), UInt8(TCP_WRITE_FLAG_COPY)) }
+                code = bytes.withUnsafeReadableBytes {
+                    tcp_write(pcb, $0.baseAddress, UInt16(count), UInt8(TCP_WRITE_FLAG_COPY))
+                }
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
             }
             tcp_output(pcb)

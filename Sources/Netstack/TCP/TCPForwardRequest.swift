@@ -22,7 +22,9 @@ package final class TCPForwardRequest {
     /// Called when the link or the stack goes before there was a decision.
     package var abandoned: (() -> Void)?
 
-    init(header: IPHeader, tcp: TCPHeader, segment: RawSpan, packet: RawSpan, on nic: NetworkInterface, stack: StackCore) {
+    init(
+        header: IPHeader, tcp: TCPHeader, segment: RawSpan, packet: RawSpan, on nic: NetworkInterface, stack: StackCore
+    ) {
         self.header = header
         self.tcp = tcp
         self.segment = ByteBuffer(copying: segment)

@@ -18,7 +18,8 @@ import Testing
                     try await two.near.connect(to: destination, from: source)
                 )
                 let accepted = (
-                    try #require(await listeners.0.first { _ in true }), try #require(await listeners.1.first { _ in true })
+                    try #require(await listeners.0.first { _ in true }),
+                    try #require(await listeners.1.first { _ in true })
                 )
                 try await dialled.0.write("one")
                 try await dialled.1.write("two")
@@ -66,7 +67,9 @@ import Testing
         let pumps = Task {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { while let packet = try await leftEnd.read() { try await rightEnd.write(packet) } }
-                group.addTask { while let batch = try await rightEnd.readBatch() { try await leftEnd.writeBatch(batch) } }
+                group.addTask {
+                    while let batch = try await rightEnd.readBatch() { try await leftEnd.writeBatch(batch) }
+                }
                 try await group.waitForAll()
             }
         }
@@ -178,7 +181,8 @@ import Testing
                 try await pair.far.createNIC(1, endpoint: Endpoint(), addresses: [])
             }
             await #expect(throws: NetstackError.noSuchNIC(5)) { try await pair.far.addRoute(to: .everyIPv4, via: 5) }
-            await #expect(throws: NetstackError.addressNotAvailable(elsewhere, reason: "it is not an address of NIC 1")) {
+            await #expect(throws: NetstackError.addressNotAvailable(elsewhere, reason: "it is not an address of NIC 1"))
+            {
                 try await pair.near.connect(
                     to: TransportAddress(StackPair.farAddress, 80), from: TransportAddress(elsewhere, 0))
             }
@@ -220,7 +224,8 @@ import Testing
             let listener = try await pair.far.listen(port: 80)
             let destination = TransportAddress(StackPair.farAddress, 80)
             for round in 0..<20 {
-                let near = try await pair.near.connect(to: destination, from: TransportAddress(StackPair.nearAddress, 4000))
+                let near = try await pair.near.connect(
+                    to: destination, from: TransportAddress(StackPair.nearAddress, 4000))
                 let far = try #require(await listener.first { _ in true })
                 // The far end closes first, and so is the one in TIME-WAIT.
                 try await far.write("\(round)")

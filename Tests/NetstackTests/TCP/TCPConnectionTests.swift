@@ -132,7 +132,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["127.0.0.1:80", "0.0.0.0:80", "224.0.0.1:80", "255.255.255.255:80", "[::1]:80", "[::]:80", "10.0.0.1:80", "[::ffff:127.0.0.1]:80"])
+    @Test(arguments: [
+        "127.0.0.1:80", "0.0.0.0:80", "224.0.0.1:80", "255.255.255.255:80", "[::1]:80", "[::]:80", "10.0.0.1:80",
+        "[::ffff:127.0.0.1]:80",
+    ])
     func refusesToDialWhatNoPacketMayCarry(_ text: String) async throws {
         try await StackPair.with { pair in
             let address = try TransportAddress(text)
