@@ -14,12 +14,16 @@ import Testing
 
     @Test(arguments: [
         ("", "it has 1 of 4 parts"), ("1.2.3", "it has 3 of 4 parts"), ("1.2.3.4.5", "it has 5 of 4 parts"),
-        ("1.2.3.256", "part 4 is above 255"), ("1..3.4", "part 2 is empty"), ("01.2.3.4", "part 1 has a leading zero"),
-        ("1.2.3.-4", "part 4 has a character that is not a digit"), ("1.2.3.4 ", "part 4 has a character that is not a digit"),
+        ("1.2.3.256", "part 4 is 256, above 255"), ("1..3.4", "part 2 is empty"),
+        ("01.2.3.4", "part 1 has a leading zero"),
+        ("1.2.3.-4", "part 4 has a character that is not a digit"),
+        ("1.2.3.4 ", "part 4 has a character that is not a digit"),
         ("99999999999999999999.1.1.1", "part 1 is above 255"),
     ])
     func namesTheFaultOfAnIPv4Address(_ text: String, _ fault: String) {
-        #expect(throws: NetstackError.malformed(kind: "an IPv4 address", text: text, fault: fault)) { try IPv4Address(text) }
+        #expect(throws: NetstackError.malformed(kind: "an IPv4 address", text: text, fault: fault)) {
+            try IPv4Address(text)
+        }
     }
 
     /// RFC 5952 sections 4 and 5.
@@ -27,7 +31,8 @@ import Testing
         ("2001:0db8::0001", "2001:db8::1"), ("2001:db8:0:0:0:0:2:1", "2001:db8::2:1"),
         ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"), ("2001:0:0:1:0:0:0:1", "2001:0:0:1::1"),
         ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"), ("2001:DB8::A", "2001:db8::a"), ("0:0:0:0:0:0:0:0", "::"),
-        ("::1", "::1"), ("1::", "1::"), ("::ffff:192.0.2.1", "::ffff:192.0.2.1"), ("::ffff:c000:201", "::ffff:192.0.2.1"),
+        ("::1", "::1"), ("1::", "1::"), ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ("::ffff:c000:201", "::ffff:192.0.2.1"),
         ("fe80::1", "fe80::1"), ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"), ("::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"),
         ("64:ff9b::192.0.2.33", "64:ff9b::c000:221"),
     ])
@@ -39,13 +44,17 @@ import Testing
         ("", "it has fewer than two colons"), (":", "it has fewer than two colons"),
         (":::", "\"::\" stands in it twice"), ("1::2::3", "\"::\" stands in it twice"),
         ("1:2:3:4:5:6:7", "it has 7 of 8 groups"), ("1:2:3:4:5:6:7:8:9", "it has more than 8 groups"),
-        ("1:2:3:4:5:6:7:8::", "\"::\" stands for no group in it"), ("12345::", "group 1 is not one to four hexadecimal digits"),
-        ("g::", "group 1 is not one to four hexadecimal digits"), (":1:2:3:4:5:6:7", "it begins or ends with a single colon"),
+        ("1:2:3:4:5:6:7:8::", "\"::\" stands for no group in it"),
+        ("12345::", "group 1 is not one to four hexadecimal digits"),
+        ("g::", "group 1 is not one to four hexadecimal digits"),
+        (":1:2:3:4:5:6:7", "it begins or ends with a single colon"),
         ("1:2:3:4:5:6:7:", "it begins or ends with a single colon"), ("fe80::1%eth0", "zones are not supported"),
         ("1.2.3.4::", "an IPv4 address stands before its end"), ("::1.2.3", "it has 3 of 4 parts"),
     ])
     func namesTheFaultOfAnIPv6Address(_ text: String, _ fault: String) {
-        #expect(throws: NetstackError.malformed(kind: "an IPv6 address", text: text, fault: fault)) { try IPv6Address(text) }
+        #expect(throws: NetstackError.malformed(kind: "an IPv6 address", text: text, fault: fault)) {
+            try IPv6Address(text)
+        }
     }
 
     @Test func readsAndPrintsIPv6AsTheCLibraryDoes() throws {
@@ -60,7 +69,9 @@ import Testing
             #expect(read == address.rawValue)
             var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
             inet_ntop(AF_INET6, &bytes, &text, socklen_t(INET6_ADDRSTRLEN))
-            #expect(try IPv6Address(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)) == address)
+            #expect(
+                try IPv6Address(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+                    == address)
         }
     }
 
@@ -69,7 +80,8 @@ import Testing
         let alphabet = Array("0123456789abcF:.:::%/ ".utf8)
         for _ in 0..<50_000 {
             let text = String(
-                decoding: (0..<Int(random.next() % 24)).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))] },
+                decoding: (0..<Int(random.next() % 24)).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))]
+                },
                 as: UTF8.self)
             var bytes = in6_addr()
             if (try? IPv6Address(text)) != nil { #expect(inet_pton(AF_INET6, text, &bytes) == 1, "\(text)") }
@@ -99,15 +111,16 @@ import Testing
         #expect(try CIDRBlock("fd00::/8").contains(try IPAddress("fdff::1")))
         #expect(try CIDRBlock("192.168.1.1").description == "192.168.1.1/32")
         #expect(try CIDRBlock("::1").prefixLength == 128)
-        #expect(try [CIDRBlock("::/0"), CIDRBlock("10.0.0.0/8"), CIDRBlock("10.0.0.0/16"), CIDRBlock("9.0.0.0/8")].sorted()
-            .map(\.description) == ["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16", "::/0"])
+        #expect(
+            try [CIDRBlock("::/0"), CIDRBlock("10.0.0.0/8"), CIDRBlock("10.0.0.0/16"), CIDRBlock("9.0.0.0/8")].sorted()
+                .map(\.description) == ["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16", "::/0"])
     }
 
     @Test(arguments: [
-        ("10.0.0.0/33", "the prefix length is above 32"), ("::/129", "the prefix length is above 128"),
+        ("10.0.0.0/33", "the prefix length is 33, above 32"), ("::/129", "the prefix length is 129, above 128"),
         ("10.0.0.0/", "the prefix length is empty"), ("10.0.0.0/08", "the prefix length has a leading zero"),
         ("10.0.0.0/+8", "the prefix length has a character that is not a digit"),
-        ("10.0.0.1/8", "bits are set beyond the prefix; the block that holds the address is 10.0.0.0/8"),
+        ("10.0.0.1/8", "host bits are set; 10.0.0.0/8 is the block that holds it"),
         ("example/8", "it has 1 of 4 parts"),
     ])
     func namesTheFaultOfABlock(_ text: String, _ fault: String) {
@@ -122,7 +135,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("10.0.0.1", "the port is missing"), ("10.0.0.1:65536", "the port is above 65535"),
+        ("10.0.0.1", "the port is missing"), ("10.0.0.1:65536", "the port is 65536, above 65535"),
         ("fd00::1:443", "an IPv6 address with a port needs brackets, as in [::1]:80"),
         ("[10.0.0.1]:80", "only IPv6 addresses stand in brackets"), ("10.0.0.1:", "the port is empty"),
     ])
