@@ -7,6 +7,8 @@ public struct CIDRBlock: Hashable, Sendable {
     /// How many bits are common: 0…32 or 0…128.
     public let prefixLength: Int
 
+    private static let kind = "a CIDR block"
+
     /// 0.0.0.0/0
     public static let everyIPv4 = CIDRBlock(masking: .v4(.any), prefixLength: 0)
     /// ::/0
@@ -17,16 +19,39 @@ public struct CIDRBlock: Hashable, Sendable {
         self.init(masking: address, prefixLength: address.width)
     }
 
+    /// The block that begins at an address.
+    ///
+    /// - Throws: `NetstackError.malformed` if the prefix length is not one of the IP version, or host bits are set.
+    public init(_ address: IPAddress, prefixLength: Int) throws(NetstackError) {
+        try self.init(containing: address, prefixLength: prefixLength)
+        do throws(TextFault) {
+            try mustBegin(at: address)
+        } catch {
+            throw .malformed(kind: Self.kind, "\(address)/\(prefixLength)", fault: error)
+        }
+    }
+
+    /// The block of a prefix length that holds an address.
+    ///
+    /// - Throws: `NetstackError.malformed` if the prefix length is not one of the IP version.
+    public init(containing address: IPAddress, prefixLength: Int) throws(NetstackError) {
+        guard (0...address.width).contains(prefixLength) else {
+            let fault = TextFault("the prefix length is \(prefixLength), outside of 0…\(address.width)")
+            throw .malformed(kind: Self.kind, "\(address)/\(prefixLength)", fault: fault)
+        }
+        self.init(masking: address, prefixLength: prefixLength)
+    }
+
     /// Parses an address, a slash and a prefix length. An address alone is the block of that one address.
     ///
-    /// Bits set beyond the prefix are a fault: whoever writes 10.0.0.1/8 may have meant /32.
+    /// Host bits that are set are a fault: whoever writes 10.0.0.1/8 may have meant /32.
     ///
     /// - Throws: `NetstackError.malformed`.
     public init(_ text: some StringProtocol) throws(NetstackError) {
         do throws(TextFault) {
             self = try Self.parse(Array(text.utf8))
         } catch {
-            throw .malformed(kind: "a CIDR block", text, fault: error)
+            throw .malformed(kind: Self.kind, text, fault: error)
         }
     }
 
@@ -35,10 +60,12 @@ public struct CIDRBlock: Hashable, Sendable {
         let address = try IPAddress.parse(Array(text[..<slash]))
         let length = try TextFault.decimal(text[(slash + 1)...], limit: address.width, "the prefix length")
         let block = CIDRBlock(masking: address, prefixLength: length)
-        guard block.address == address else {
-            throw TextFault("bits are set beyond the prefix; the block that holds the address is \(block)")
-        }
+        try block.mustBegin(at: address)
         return block
+    }
+
+    private func mustBegin(at address: IPAddress) throws(TextFault) {
+        guard self.address == address else { throw TextFault("host bits are set; \(self) is the block that holds it") }
     }
 
     private init(masking address: IPAddress, prefixLength: Int) {
@@ -54,12 +81,14 @@ public struct CIDRBlock: Hashable, Sendable {
     /// Whether it holds a single address.
     public var isSingleAddress: Bool { prefixLength == address.width }
 
+    /// Whether an address is of this block. No IPv4-mapped address is of an IPv4 block.
     public func contains(_ other: IPAddress) -> Bool {
         guard other.version == address.version else { return false }
         let hostBits = address.width - prefixLength
         return hostBits >= 128 || (other.bits ^ address.bits) >> UInt128(hostBits) == 0
     }
 
+    /// Whether all addresses of another block are of this one.
     public func contains(_ other: CIDRBlock) -> Bool {
         other.prefixLength >= prefixLength && contains(other.address)
     }

@@ -40,6 +40,13 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         version == .v4 ? .v4(.any) : .v6(.any)
     }
 
+    public var isUnspecified: Bool {
+        switch self {
+        case .v4(let address): address.isUnspecified
+        case .v6(let address): address.isUnspecified
+        }
+    }
+
     public var isLoopback: Bool {
         switch self {
         case .v4(let address): address.isLoopback
@@ -58,6 +65,14 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         switch self {
         case .v4(let address): address.isLinkLocal
         case .v6(let address): address.isLinkLocal
+        }
+    }
+
+    /// Whether it is the limited broadcast address, 255.255.255.255.
+    public var isBroadcast: Bool {
+        switch self {
+        case .v4(let address): address.isBroadcast
+        case .v6(let address): address.isBroadcast
         }
     }
 

@@ -39,12 +39,16 @@ public struct IPv4Address: Hashable, Sendable {
         return IPv4Address(rawValue: value)
     }
 
+    /// 0.0.0.0
+    public var isUnspecified: Bool { rawValue == 0 }
     /// 127.0.0.0/8
     public var isLoopback: Bool { rawValue >> 24 == 127 }
     /// 224.0.0.0/4
     public var isMulticast: Bool { rawValue >> 28 == 0xe }
     /// 169.254.0.0/16 (RFC 3927)
     public var isLinkLocal: Bool { rawValue >> 16 == 0xa9fe }
+    /// 255.255.255.255, the limited broadcast address (RFC 919 section 7); which others are broadcast depends on the link.
+    public var isBroadcast: Bool { rawValue == .max }
 
     /// Why no packet between two hosts can carry this address; nil when it can.
     var whyNotUnicast: String? {

@@ -63,17 +63,24 @@ public struct IPv6Address: Hashable, Sendable {
         return IPv6Address(rawValue: groups.reduce(0) { $0 << 16 | UInt128($1) })
     }
 
-    /// The address inside an IPv4-mapped one, ::ffff:0:0/96.
-    public var mappedIPv4: IPv4Address? {
+    /// The IPv4 address in an IPv4-mapped one, ::ffff:0:0/96 (RFC 4291 section 2.5.5.2).
+    ///
+    /// A socket of the host reaches the embedded address by it. So all that is asked of such an address is answered for
+    /// the embedded one, lest a peer gets to 127.0.0.1 as ::ffff:127.0.0.1.
+    public var embeddedIPv4: IPv4Address? {
         rawValue >> 32 == 0xffff ? IPv4Address(rawValue: UInt32(truncatingIfNeeded: rawValue)) : nil
     }
 
-    /// ::1, and IPv4-mapped loopback.
-    public var isLoopback: Bool { rawValue == 1 || mappedIPv4?.isLoopback == true }
+    /// ::
+    public var isUnspecified: Bool { embeddedIPv4?.isUnspecified ?? (rawValue == 0) }
+    /// ::1
+    public var isLoopback: Bool { embeddedIPv4?.isLoopback ?? (rawValue == 1) }
     /// ff00::/8
-    public var isMulticast: Bool { rawValue >> 120 == 0xff }
-    /// fe80::/10, and IPv4-mapped link-local.
-    public var isLinkLocal: Bool { rawValue >> 118 == 0x3fa || mappedIPv4?.isLinkLocal == true }
+    public var isMulticast: Bool { embeddedIPv4?.isMulticast ?? (rawValue >> 120 == 0xff) }
+    /// fe80::/10
+    public var isLinkLocal: Bool { embeddedIPv4?.isLinkLocal ?? (rawValue >> 118 == 0x3fa) }
+    /// Only of an IPv4-mapped address: IPv6 has no broadcast.
+    public var isBroadcast: Bool { embeddedIPv4?.isBroadcast ?? false }
 
     /// Why no packet between two hosts can carry this address; nil when it can.
     var whyNotUnicast: String? {
@@ -81,7 +88,7 @@ public struct IPv6Address: Hashable, Sendable {
         if isLoopback { return "it is a loopback address" }
         if isMulticast { return "it is a multicast address" }
         // RFC 4942 section 2.2: a packet with one would slip past rules made for IPv4.
-        if mappedIPv4 != nil { return "IPv4-mapped addresses stand in no packet" }
+        if embeddedIPv4 != nil { return "IPv4-mapped addresses stand in no packet" }
         return nil
     }
 }
@@ -101,7 +108,7 @@ extension IPv6Address: Comparable, CustomStringConvertible {
 
     /// The form of RFC 5952: lower case, no leading zeros, `::` for the first longest run of two or more zero groups.
     public var description: String {
-        if let mappedIPv4 { return "::ffff:\(mappedIPv4)" }
+        if let embeddedIPv4 { return "::ffff:\(embeddedIPv4)" }
         let groups = (0..<8).map { UInt16(truncatingIfNeeded: rawValue >> UInt128(112 - 16 * $0)) }
         var longest = 0..<0
         var start = 0

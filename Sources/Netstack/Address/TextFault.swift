@@ -16,15 +16,20 @@ struct TextFault: Error {
                 throw TextFault("\(name) has a character that is not a digit")
             }
             value = value * 10 + Int(byte - UInt8(ascii: "0"))
-            guard value <= limit else { throw TextFault("\(name) is above \(limit)") }
+            // No limit is near it, and more digits must neither overflow nor fill the error.
+            guard value <= 999_999_999 else { throw TextFault("\(name) is above \(limit)") }
         }
+        guard value <= limit else { throw TextFault("\(name) is \(value), above \(limit)") }
         return value
     }
 }
 
 extension NetstackError {
     static func malformed(kind: String, _ text: some StringProtocol, fault: TextFault) -> NetstackError {
-        // Whoever sent the text may have sent a lot of it.
-        .malformed(kind: kind, text: text.count > 100 ? "\(text.prefix(100))…" : String(text), fault: fault.description)
+        // Whoever sent the text may have sent a lot of it, even within one Character: count Unicode scalars.
+        let scalars = text.unicodeScalars
+        let end = scalars.index(scalars.startIndex, offsetBy: 100, limitedBy: scalars.endIndex) ?? scalars.endIndex
+        let shown = String(text[..<end]) + (end == scalars.endIndex ? "" : "…")
+        return .malformed(kind: kind, text: shown, fault: fault.description)
     }
 }

@@ -1,7 +1,5 @@
 // An IP address with a port.
 
-public import NIOCore
-
 /// An IP address and a port: where a TCP connection or a UDP datagram comes from or goes to.
 public struct TransportAddress: Hashable, Sendable {
     public var address: IPAddress
@@ -24,36 +22,27 @@ public struct TransportAddress: Hashable, Sendable {
     }
 
     private static func parse(_ text: [UInt8]) throws(TextFault) -> TransportAddress {
-        guard let colon = text.lastIndex(of: UInt8(ascii: ":")) else { throw TextFault("the port is missing") }
-        var host = text[..<colon]
-        if host.first == UInt8(ascii: "["), host.last == UInt8(ascii: "]"), host.count >= 2 {
-            host = host.dropFirst().dropLast()
-            guard host.contains(UInt8(ascii: ":")) else { throw TextFault("only IPv6 addresses stand in brackets") }
-        } else if host.contains(UInt8(ascii: ":")) {
-            throw TextFault("an IPv6 address with a port needs brackets, as in [::1]:80")
+        let colon = UInt8(ascii: ":")
+        let address: IPAddress
+        let rest: ArraySlice<UInt8>
+        if text.first == UInt8(ascii: "[") {
+            guard let bracket = text.firstIndex(of: UInt8(ascii: "]")) else {
+                throw TextFault("a bracket is not closed")
+            }
+            let host = text[1..<bracket]
+            guard host.contains(colon) else { throw TextFault("only IPv6 addresses stand in brackets") }
+            address = .v6(try IPv6Address.parse(Array(host)))
+            rest = text[(bracket + 1)...]
+        } else {
+            let host = text.prefix { $0 != colon }
+            rest = text[host.endIndex...]
+            guard !rest.dropFirst().contains(colon) else {
+                throw TextFault("an IPv6 address with a port needs brackets, as in [::1]:80")
+            }
+            address = .v4(try IPv4Address.parse(host))
         }
-        let port = try TextFault.decimal(text[(colon + 1)...], limit: 65535, "the port")
-        return TransportAddress(try IPAddress.parse(Array(host)), UInt16(port))
-    }
-
-    /// The IP address of a socket; nil for a Unix-domain socket's.
-    public init?(_ socketAddress: SocketAddress) {
-        guard let port = socketAddress.port.flatMap(UInt16.init(exactly:)), let text = socketAddress.ipAddress,
-            let address = try? IPAddress(text.prefix { $0 != "%" })
-        else { return nil }
-        self.init(address, port)
-    }
-
-    /// The same as SwiftNIO writes it.
-    ///
-    /// - Throws: never in practice; SwiftNIO's initialiser is declared to.
-    public func socketAddress() throws -> SocketAddress {
-        var bytes = ByteBuffer()
-        switch address {
-        case .v4(let address): bytes.writeInteger(address.rawValue)
-        case .v6(let address): bytes.writeInteger(address.rawValue)
-        }
-        return try SocketAddress(packedIPAddress: bytes, port: Int(port))
+        guard rest.first == colon else { throw TextFault("the port is missing") }
+        return TransportAddress(address, UInt16(try TextFault.decimal(rest.dropFirst(), limit: 65535, "the port")))
     }
 }
 

@@ -1,6 +1,5 @@
-// The text forms of addresses, against tables and against the C library.
+// The text forms of addresses, against tables.
 
-import Glibc
 import NIOCore
 import Netstack
 import Testing
@@ -14,7 +13,8 @@ import Testing
 
     @Test(arguments: [
         ("", "it has 1 of 4 parts"), ("1.2.3", "it has 3 of 4 parts"), ("1.2.3.4.5", "it has 5 of 4 parts"),
-        ("1.2.3.256", "part 4 is above 255"), ("1..3.4", "part 2 is empty"), ("01.2.3.4", "part 1 has a leading zero"),
+        ("1.2.3.256", "part 4 is 256, above 255"), ("1..3.4", "part 2 is empty"),
+        ("01.2.3.4", "part 1 has a leading zero"),
         ("1.2.3.-4", "part 4 has a character that is not a digit"),
         ("1.2.3.4 ", "part 4 has a character that is not a digit"),
         ("99999999999999999999.1.1.1", "part 1 is above 255"),
@@ -56,38 +56,6 @@ import Testing
         }
     }
 
-    @Test func readsAndPrintsIPv6AsTheCLibraryDoes() throws {
-        var random = SplitMix64(seed: 5952)
-        for _ in 0..<20_000 {
-            // Groups of zeros must be likely.
-            let groups = (0..<8).map { _ in random.next() % 3 == 0 ? UInt128(random.next() & 0xffff) : 0 }
-            let address = IPv6Address(rawValue: groups.reduce(0) { $0 << 16 | $1 })
-            var bytes = in6_addr()
-            #expect(inet_pton(AF_INET6, address.description, &bytes) == 1)
-            let read = withUnsafeBytes(of: &bytes) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }
-            #expect(read == address.rawValue)
-            var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-            inet_ntop(AF_INET6, &bytes, &text, socklen_t(INET6_ADDRSTRLEN))
-            #expect(
-                try IPv6Address(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
-                    == address)
-        }
-    }
-
-    @Test func acceptsNothingThatTheCLibraryRefuses() {
-        var random = SplitMix64(seed: 4291)
-        let alphabet = Array("0123456789abcF:.:::%/ ".utf8)
-        for _ in 0..<50_000 {
-            let text = String(
-                decoding: (0..<Int(random.next() % 24)).map { _ in alphabet[Int(random.next() % UInt64(alphabet.count))]
-                },
-                as: UTF8.self)
-            var bytes = in6_addr()
-            if (try? IPv6Address(text)) != nil { #expect(inet_pton(AF_INET6, text, &bytes) == 1, "\(text)") }
-            if (try? IPv4Address(text)) != nil { #expect(inet_pton(AF_INET, text, &bytes) == 1, "\(text)") }
-        }
-    }
-
     @Test func knowsWhatAnAddressIsFor() throws {
         #expect(try IPAddress("127.9.9.9").isLoopback)
         #expect(try IPAddress("::1").isLoopback)
@@ -116,10 +84,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("10.0.0.0/33", "the prefix length is above 32"), ("::/129", "the prefix length is above 128"),
+        ("10.0.0.0/33", "the prefix length is 33, above 32"), ("::/129", "the prefix length is 129, above 128"),
         ("10.0.0.0/", "the prefix length is empty"), ("10.0.0.0/08", "the prefix length has a leading zero"),
         ("10.0.0.0/+8", "the prefix length has a character that is not a digit"),
-        ("10.0.0.1/8", "bits are set beyond the prefix; the block that holds the address is 10.0.0.0/8"),
+        ("10.0.0.1/8", "host bits are set; 10.0.0.0/8 is the block that holds it"),
         ("example/8", "it has 1 of 4 parts"),
     ])
     func namesTheFaultOfABlock(_ text: String, _ fault: String) {
@@ -134,7 +102,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("10.0.0.1", "the port is missing"), ("10.0.0.1:65536", "the port is above 65535"),
+        ("10.0.0.1", "the port is missing"), ("10.0.0.1:65536", "the port is 65536, above 65535"),
         ("fd00::1:443", "an IPv6 address with a port needs brackets, as in [::1]:80"),
         ("[10.0.0.1]:80", "only IPv6 addresses stand in brackets"), ("10.0.0.1:", "the port is empty"),
     ])
