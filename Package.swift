@@ -6,6 +6,7 @@ let settings: [SwiftSetting] = [
     // An async call made from a stack's actor stays on its event loop: leaving it and coming back costs 17–35 µs.
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 

@@ -40,16 +40,11 @@ public struct SystemResolver: HostResolver {
             // getaddrinfo sets `ai_addr` to a structure of the family that `ai_family` names.
             switch entry.pointee.ai_family {
             case AF_INET:
-                entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-                    addresses.append(.v4(IPv4Address(rawValue: UInt32(bigEndian: $0.pointee.sin_addr.s_addr))))
-                }
+                let socket = entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee }
+                addresses += TransportAddress(SocketAddress(socket)).map { [$0.address] } ?? []
             case AF_INET6:
-                entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-                    withUnsafeBytes(of: &$0.pointee.sin6_addr) { bytes in
-                        let bits = UInt128(bigEndian: bytes.loadUnaligned(as: UInt128.self))
-                        addresses.append(.v6(IPv6Address(rawValue: bits)))
-                    }
-                }
+                let socket = entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { $0.pointee }
+                addresses += TransportAddress(SocketAddress(socket)).map { [$0.address] } ?? []
             default: break
             }
         }

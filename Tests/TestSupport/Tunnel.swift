@@ -2,7 +2,7 @@
 
 import Glibc
 import Logging
-internal import NIOCore
+import NIOCore
 import NetstackLinks
 package import Netstack
 import Testing

@@ -1,6 +1,6 @@
 // The fragments of one datagram, until they are complete.
 
-internal import NIOCore
+import NIOCore
 
 /// Disjoint pieces of a datagram, in order of their offsets.
 struct FragmentedDatagram {

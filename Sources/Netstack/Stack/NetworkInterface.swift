@@ -143,7 +143,7 @@ package final class NetworkInterface {
     }
 
     /// Sends one packet of our own making, or drops and counts it when the link is full.
-    package func send(_ write: (inout ByteBuffer) -> Void) {
+    func send(_ write: (inout ByteBuffer) -> Void) {
         guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
         outbound.append(write)
     }

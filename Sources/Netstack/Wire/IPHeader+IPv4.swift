@@ -1,6 +1,6 @@
 // IPv4 headers (RFC 791), read and written.
 
-internal import NIOCore
+import NIOCore
 
 extension IPHeader {
     /// A quotation may be cut short, and routers on the way may have changed it without a new checksum.

@@ -1,6 +1,6 @@
 // IPv6 headers and extension headers (RFC 8200), read and written.
 
-internal import NIOCore
+import NIOCore
 
 extension IPHeader {
     /// More than any packet has use for; a bound, so that a packet can't make the walk long.

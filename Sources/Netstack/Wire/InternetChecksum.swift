@@ -1,6 +1,6 @@
 // The checksum of IPv4, ICMP, UDP and TCP (RFC 1071).
 
-internal import NIOCore
+import NIOCore
 
 /// A running ones' complement sum of 16-bit words.
 package struct InternetChecksum: Sendable {
