@@ -9,6 +9,8 @@ import NIOPosix
 struct LoopbackServer {
     static let page = ByteBuffer(string: "<!doctype html><title>Hello</title><p>Through the tunnel and back.\n")
 
+    /// Threads of its own, as a server elsewhere would have.
+    private let group: MultiThreadedEventLoopGroup
     private let channels: [any Channel]
     /// What the long body hashes to.
     let digest: SHA256Digest
@@ -22,10 +24,11 @@ struct LoopbackServer {
         for _ in 0..<(bodySize / chunk.readableBytes) {
             chunk.withUnsafeReadableBytes { hash.update(bufferPointer: $0) }
         }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var channels: [any Channel] = []
         for host in ["127.0.0.1", "::1"] {
             channels.append(
-                try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                try await ServerBootstrap(group: group)
                     .childChannelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
                             try channel.pipeline.syncOperations.configureHTTPServerPipeline()
@@ -35,11 +38,12 @@ struct LoopbackServer {
                     }
                     .bind(host: host, port: 0).get())
         }
-        return LoopbackServer(channels: channels, digest: hash.finalize())
+        return LoopbackServer(group: group, channels: channels, digest: hash.finalize())
     }
 
     func stop() async {
         for channel in channels { try? await channel.close() }
+        try? await group.shutdownGracefully()
     }
 
     /// A port of 127.0.0.1 that was free a moment ago.
