@@ -139,6 +139,31 @@ static inline struct tcp_pcb *clwip_tcp_find(struct tcp_pcb *list, u8_t index, c
     return NULL;
 }
 
+/// Whether a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte untrimmed, aborts
+/// later if that overran the window, and puts no limit on how many pieces it queues. A sender that honours the
+/// window sends nothing that is refused here.
+static inline int clwip_tcp_may_receive(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
+    enum { most_out_of_order = 256 };
+    int queued = 0;
+    if (pcb->state == SYN_SENT || length == 0 || TCP_SEQ_LEQ(sequence, pcb->rcv_nxt)) return 1;
+    if (TCP_SEQ_GT(sequence + length, pcb->rcv_nxt + pcb->rcv_wnd)) return 0;
+    for (const struct tcp_seg *segment = pcb->ooseq; segment; segment = segment->next) queued++;
+    return queued < most_out_of_order;
+}
+
+/// Stops persist timers that a peer has brought out of step, which tcp_slowtmr would abort on: the timer is for data
+/// that waits for a window while none is in flight.
+static inline void clwip_tcp_settle_persist(void) {
+    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
+        if (pcb->persist_backoff && (!pcb->unsent || pcb->unacked)) pcb->persist_backoff = 0;
+}
+
+/// Lets tcp_write make whole segments whatever windows the peer has announced so far: it asserts that what it finds
+/// unsent is no longer than what it would make now.
+static inline void clwip_tcp_settle_segment_size(struct tcp_pcb *pcb) {
+    if (pcb->snd_wnd_max < 2 * (tcpwnd_size_t)pcb->mss) pcb->snd_wnd_max = 2 * (tcpwnd_size_t)pcb->mss;
+}
+
 /// Forgets a connection in TIME-WAIT, which must be in the list of the current instance.
 static inline void clwip_time_wait_remove(struct tcp_pcb *pcb) {
     tcp_pcb_remove(&tcp_tw_pcbs, pcb);

@@ -41,8 +41,8 @@ enum RawLwIP {
         netif_remove(netif)
         netif.deallocate()
     }
+}
 
-    private static func hex(_ byte: UInt8) -> String {
-        (byte < 16 ? "0" : "") + String(byte, radix: 16)
-    }
+private func hex(_ byte: UInt8) -> String {
+    (byte < 16 ? "0" : "") + String(byte, radix: 16)
 }

@@ -48,8 +48,8 @@ public struct HTTPOverTCPForwarder: Sendable {
     /// Takes over the connections dialled on a NIC that no listener of the stack answers.
     ///
     /// - Throws: `NetstackError.noSuchNIC`.
-    public func attach(to stack: Stack, nic: NICID) async throws {
-        try await stack.forwardTCP(on: nic, forward)
+    public func attach(to stack: isolated Stack, nic: NICID) throws {
+        try stack.forwardTCP(on: nic, forward)
     }
 
     @Sendable private func forward(_ request: TCPForwardRequest) {

@@ -2,7 +2,6 @@
 
 import DequeModule
 import NIOCore
-import Netstack
 
 struct PendingWrites {
     /// A write with what is left of it.
@@ -24,17 +23,22 @@ struct PendingWrites {
 
     mutating func markFlushed() { flushedCount = writes.count }
 
-    /// Writes the first that has been flushed and returns it; nil when there is none, or no room for all of it.
-    mutating func writeNext(to block: TCPControlBlock) throws(NetstackError) -> Write? {
+    /// The first that has been flushed.
+    var next: Write? {
         guard flushedCount > 0 else { return nil }
-        let before = writes[0].bytes.readableBytes
-        if before > 0 {
-            try block.write(&writes[0].bytes)
-            byteCount -= before - writes[0].bytes.readableBytes
-            guard writes[0].bytes.readableBytes == 0 else { return nil }
+        return writes.first
+    }
+
+    /// Notes what is left of the first write; takes it away when that is nothing.
+    mutating func update(_ first: Write) {
+        guard let before = writes.first else { return }
+        byteCount -= before.bytes.readableBytes - first.bytes.readableBytes
+        if first.bytes.readableBytes > 0 {
+            writes[0] = first
+        } else {
+            flushedCount -= 1
+            writes.removeFirst()
         }
-        flushedCount -= 1
-        return writes.removeFirst()
     }
 
     mutating func failAll(_ error: any Error) {

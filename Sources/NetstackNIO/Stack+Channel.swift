@@ -18,6 +18,7 @@ extension Stack {
                 try initializer(channel)
             } catch {
                 block.reset()
+                channel.close(promise: nil)
                 throw error
             }
             channel.activate()

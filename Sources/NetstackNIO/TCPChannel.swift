@@ -35,6 +35,7 @@ package final class TCPChannel: Channel, @unchecked Sendable {
     private let block: TCPControlBlock
     private var isClosed = false
     private var writes = PendingWrites()
+    private var isWriting = false
     private var readPending = false
     private var inputClosed = false
     private var outputClosed = false
@@ -116,11 +117,22 @@ extension TCPChannel: ChannelCore, TCPControlBlockDelegate {
     }
 
     private func writeFlushed() {
+        guard !isWriting else { return }
+        isWriting = true
+        defer { isWriting = false }
         do {
-            while let promise = try writes.writeNext(to: block) { promise.promise?.succeed() }
+            while !isClosed, var write = writes.next {
+                // Nothing of the channel is held meanwhile: a write may lead to events elsewhere, and those back here.
+                try block.write(&write.bytes)
+                guard !isClosed else { return }
+                writes.update(write)
+                guard write.bytes.readableBytes == 0 else { break }
+                write.promise?.succeed()
+            }
         } catch {
             return close0(error: error, mode: .all, promise: nil)
         }
+        guard !isClosed else { return }
         updateWritability()
         if closesOutputAfterWrites, !writes.hasFlushed { closeOutput() }
     }
@@ -186,6 +198,8 @@ extension TCPChannel: ChannelCore, TCPControlBlockDelegate {
         block.close()
         writes.failAll(ChannelError.ioOnClosedChannel)
         outputClosePromise?.fail(ChannelError.ioOnClosedChannel)
+        outputClosePromise = nil
+        closesOutputAfterWrites = false
         promise?.succeed()
         if wasActive { pipeline.syncOperations.fireChannelInactive() }
         pipeline.syncOperations.fireChannelUnregistered()

@@ -28,8 +28,8 @@ public struct TCPForwarder: Sendable {
     /// Takes over the connections dialled on a NIC that no listener of the stack answers. The NIC should be promiscuous.
     ///
     /// - Throws: `NetstackError.noSuchNIC`.
-    public func attach(to stack: Stack, nic: NICID) async throws {
-        try await stack.forwardTCP(on: nic, forward)
+    public func attach(to stack: isolated Stack, nic: NICID) throws {
+        try stack.forwardTCP(on: nic, forward)
     }
 
     /// Runs on the stack's event loop, as do the sockets: a packet crosses no thread on its way.

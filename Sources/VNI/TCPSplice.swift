@@ -130,7 +130,8 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
         guard block.isFinished else { return }
         stackFinished = true
         // An empty write is done after all others. Closing earlier would lose them.
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { [self] _ in
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { [self] result in
+            guard case .success = result else { return block.reset() }
             isFlushed = true
             if !socketFinished { self.context?.close(mode: .output, promise: nil) }
             closeIfFinished()

@@ -23,8 +23,8 @@ public struct UDPForwarder: Sendable {
     /// Takes over the datagrams that arrive on a NIC for no socket of the stack. The NIC should be promiscuous.
     ///
     /// - Throws: `NetstackError.noSuchNIC`.
-    public func attach(to stack: Stack, nic: NICID) async throws {
-        try await stack.forwardUDP(on: nic) { core, interface in
+    public func attach(to stack: isolated Stack, nic: NICID) throws {
+        try stack.forwardUDP(on: nic) { core, interface in
             let flows = Flows(core, interface, logger: logger, resolve: resolve)
             return (receive: { flows.receive($0) }, stop: { flows.closeAll() })
         }

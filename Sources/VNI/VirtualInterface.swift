@@ -71,20 +71,28 @@ public final class VirtualInterface: Sendable {
         logger[metadataKey: "mode"] = "\(configuration.mode)"
         self.logger = logger
         stack = try Stack(limits: configuration.limits, on: configuration.eventLoop)
-        let isExit = mode == .exit
-        try await stack.createNIC(
-            Self.nic, link: link, addresses: configuration.addresses, mtu: configuration.mtu, promiscuous: isExit,
+        try await Self.setUp(stack, configuration, link, routes, logger)
+    }
+
+    /// In one go on the stack's event loop: no packet comes in before there is someone to take it.
+    private static func setUp(
+        _ stack: isolated Stack, _ configuration: Configuration, _ link: some Link,
+        _ routes: NIOLockedValueBox<ExposedRoutes>, _ logger: Logger
+    ) throws {
+        let isExit = configuration.mode == .exit
+        try stack.createNIC(
+            nic, link: link, addresses: configuration.addresses, mtu: configuration.mtu, promiscuous: isExit,
             spoofing: isExit)
-        try await stack.addRoute(to: .everyIPv4, via: Self.nic)
-        try await stack.addRoute(to: .everyIPv6, via: Self.nic)
+        try stack.addRoute(to: .everyIPv4, via: nic)
+        try stack.addRoute(to: .everyIPv6, via: nic)
         guard isExit else { return }
-        let resolve: TCPForwarder.Resolve = { [routes] destination in
+        let resolve: TCPForwarder.Resolve = { destination in
             routes.withLockedValue { $0.target(for: destination.address) }.map {
                 TransportAddress($0, destination.port)
             }
         }
-        try await TCPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: Self.nic)
-        try await UDPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: Self.nic)
+        try TCPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: nic)
+        try UDPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: nic)
     }
 
     // MARK: Routes

@@ -26,7 +26,7 @@ public protocol LinkWriter: Sendable {
     /// Sends packets in order. The default writes them one by one.
     func writeBatch(_ packets: PacketBatch) async throws
 
-    /// Ends the link in both directions. A read that waits returns `nil`. The default does nothing.
+    /// Ends the link in both directions. A read that waits returns `nil`. It may be called again. The default does nothing.
     func close() async
 }
 

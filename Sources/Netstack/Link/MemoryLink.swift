@@ -81,9 +81,10 @@ package final class MemoryLinkDriver: LinkDriver {
     }
 
     private func receive() {
-        guard receiver != nil, !isPaused else { return }
+        // Paused for a channel that takes nothing: at the end that must not hold anything back.
+        guard receiver != nil, !isPaused || link.inbound.hasEnded else { return }
         let (batches, end) = link.inbound.takeAll()
-        for batch in batches { receiver?.linkReceived(batch) }
+        if !isPaused { for batch in batches { receiver?.linkReceived(batch) } }
         guard let end, let receiver else { return }
         stop()
         receiver.linkEnded(end.error)

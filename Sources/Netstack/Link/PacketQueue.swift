@@ -51,6 +51,7 @@ final class PacketQueue: Sendable {
     init(limit: Int) { self.limit = limit }
 
     var byteCount: Int { state.withLockedValue { $0.byteCount } }
+    var hasEnded: Bool { state.withLockedValue { $0.end != nil } }
 
     // MARK: Drivers
 
@@ -163,11 +164,12 @@ final class PacketQueue: Sendable {
     private func change<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
         let (result, bells, woken) = try state.withLockedValue { state in
             let wasFull = state.byteCount >= limit
+            let hadEnded = state.end != nil
             let result = try body(&state)
             var bells: [Bell] = []
             var woken: [CheckedContinuation<Void, Never>] = []
             let hasNews = !state.batches.isEmpty || state.end != nil
-            if hasNews, let consumer = state.consumer, !state.consumerRung {
+            if hasNews, let consumer = state.consumer, !state.consumerRung || (state.end != nil) != hadEnded {
                 state.consumerRung = true
                 bells.append(consumer)
             }

@@ -45,8 +45,19 @@ final class TaskLinkDriver: LinkDriver {
     func stop() {
         receiver = nil
         reading?.cancel()
-        writing?.cancel()
-        Task { [link] in await link.close() }
+        // What is told to peers at the end still leaves, if the link takes it soon.
+        let (last, under) = (pending, writing)
+        pending = PacketBatch()
+        let closing = Task { [link] in
+            await under?.value
+            if !last.isEmpty { try? await link.writeBatch(last) }
+            await link.close()
+        }
+        eventLoop.scheduleTask(in: .seconds(1)) { [link] in
+            under?.cancel()
+            closing.cancel()
+            Task { await link.close() }
+        }
     }
 
     private func write(_ packets: PacketBatch) {

@@ -19,6 +19,8 @@ public struct NICStatistics: Sendable, Hashable {
     public var socketFullDropped = 0
     /// Fragments of datagrams that were never completed, overlapped, or exceeded the memory for them.
     public var fragmentsDropped = 0
+    /// TCP segments beyond the window that their connection had announced.
+    public var windowDropped = 0
     /// Connection attempts beyond the limit of half-open connections.
     public var synDropped = 0
 }
@@ -39,6 +41,8 @@ package final class NetworkInterface {
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
+    /// Whether a segment has been refused since the link last drained.
+    private var hasRefused = false
     private var fragmenter = Fragmenter()
     var reassembler: Reassembler
     package var statistics = NICStatistics()
@@ -129,6 +133,7 @@ package final class NetworkInterface {
     private func send(_ packet: UnsafeMutablePointer<pbuf>) -> err_t {
         let backlog = backlog
         if backlog >= linkBacklogLimit, backlog >= 2 * linkBacklogLimit || clwip_carries_tcp_data(packet) != 0 {
+            hasRefused = true
             return err_t(ERR_WOULDBLOCK.rawValue)
         }
         outbound.append { buffer in
@@ -162,6 +167,11 @@ package final class NetworkInterface {
         statistics.bytesSent += outbound.byteCount
         if linkError == nil { driver.send(outbound) }
         outbound = PacketBatch(capacity: outbound.byteCount)
+        // The link may have drained between the refusal and this batch, and then has nothing to tell.
+        guard hasRefused, driver.backlog < linkBacklogLimit else { return }
+        hasRefused = false
+        let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
+        stack.eventLoop.execute { reach.value.linkDrained() }
     }
 }
 
@@ -172,7 +182,10 @@ extension NetworkInterface: LinkReceiver {
         stack.receive(packets, on: self)
     }
 
-    package func linkDrained() { stack.retryOutput(of: self) }
+    package func linkDrained() {
+        hasRefused = false
+        if linkError == nil { stack.retryOutput(of: self) }
+    }
 
     package func linkEnded(_ error: (any Error)?) {
         let reason = error.map { "\($0)" }

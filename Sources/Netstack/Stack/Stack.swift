@@ -19,12 +19,13 @@ public actor Stack {
 
     /// Bounds on what peers can make a stack hold.
     public struct Limits: Sendable {
-        /// Connections in any state but TIME-WAIT. Beyond: `connect` throws, SYNs are dropped and counted.
+        /// Connections that are open or opening. Beyond: `connect` throws, SYNs are dropped and counted.
         public var connections = 65536
         /// Handshakes begun by peers and not complete, dials on their behalf included. Beyond: SYNs are dropped and counted.
         public var halfOpenConnections = 4096
-        /// Connections remembered in TIME-WAIT. Beyond: the oldest are forgotten early.
-        public var timeWaitConnections = 8192
+        /// Connections closed here that still have something to send, and as many in TIME-WAIT. Beyond: the oldest are
+        /// reset, or forgotten early.
+        public var closedConnections = 8192
         /// Bytes in the receive queue of one UDP socket. Beyond: datagrams are dropped and counted.
         public var socketReceiveBytes = 1 << 20
         /// Bytes, for each NIC, of fragments awaiting the rest of their datagram. Beyond: the oldest datagrams are dropped and counted.
@@ -145,7 +146,7 @@ public actor Stack {
         }
         let reach = block.bound
         let deadline = eventLoop.scheduleTask(in: TimeAmount(timeout)) {
-            reach.value.end(.timedOut(destination), tellPeer: true)
+            if reach.value.isOpening { reach.value.end(.timedOut(destination), tellPeer: true) }
         }
         defer { deadline.cancel() }
         do {

@@ -75,7 +75,7 @@ extension StackCore {
                 header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
             if !synInput(request) { return }
         }
-        feed(segment, from: header.source, to: header.destination, on: nic)
+        feed(segment, tcp, from: header.source, to: header.destination, on: nic)
     }
 
     /// Decides about a SYN. True when lwIP is to see it: it has the connection, or shall refuse it.
@@ -111,16 +111,24 @@ extension StackCore {
     }
 
     /// Gives a TCP segment to lwIP. Its pbuf must not be a `PBUF_POOL` one: those overflow in Debian's build.
-    func feed(_ segment: RawSpan, from source: IPAddress, to destination: IPAddress, on nic: NetworkInterface) {
+    func feed(
+        _ segment: RawSpan, _ tcp: TCPHeader, from source: IPAddress, to destination: IPAddress,
+        on nic: NetworkInterface
+    ) {
+        var from = source.library(on: nic)
+        var to = destination.library(on: nic)
+        let pcb = clwip_tcp_find(
+            clwip_active_pcbs(), nic.index, &to, tcp.destinationPort, &from, tcp.sourcePort)
+        if let pcb, clwip_tcp_may_receive(pcb, tcp.sequenceNumber, UInt32(truncatingIfNeeded: tcp.segmentLength)) == 0 {
+            return nic.statistics.windowDropped += 1
+        }
         guard let length = UInt16(exactly: segment.byteCount), let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM)
         else {
             return
         }
         segment.withUnsafeBytes { bytes in
-            if let from = bytes.baseAddress { packet.pointee.payload.copyMemory(from: from, byteCount: bytes.count) }
+            if let start = bytes.baseAddress { packet.pointee.payload.copyMemory(from: start, byteCount: bytes.count) }
         }
-        var from = source.library(on: nic)
-        var to = destination.library(on: nic)
         clwip_tcp_input(packet, nic.netif, &from, &to)
     }
 

@@ -109,7 +109,8 @@ package final class StackCore {
 
     /// lwIP's fast timer runs every 250 ms and its slow timer every 500 ms, while there is anything to time.
     private func armTimer() {
-        guard timer == nil, !isShutDown, needsTimer || nics.values.contains(where: { $0.reassembler.nextExpiry != nil })
+        guard timer == nil, !isShutDown,
+            needsTimer || !undecided.isEmpty || nics.values.contains(where: { $0.reassembler.nextExpiry != nil })
         else { return }
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
         timer = eventLoop.scheduleTask(in: .milliseconds(Int64(TCP_FAST_INTERVAL))) { reach.value.tick() }
@@ -118,24 +119,36 @@ package final class StackCore {
     private func tick() {
         timer = nil
         slowTickIsDue.toggle()
+        let now = NIODeadline.now()
+        for request in undecided.values where request.expiry <= now { request.abandon() }
         turn {
             tcp_fasttmr()
             if slowTickIsDue {
+                clwip_tcp_settle_persist()
                 tcp_slowtmr()
-                limitTimeWait()
+                limitClosed()
             }
             for nic in nics.values { expireFragments(of: nic) }
         }
     }
 
-    /// The newest connections in TIME-WAIT stay; lwIP puts them at the head of its list.
-    private func limitTimeWait() {
-        var pcb = clwip_time_wait_pcbs()
+    /// Forgets the oldest connections that are closed here and that lwIP still finishes: both its lists begin with those
+    /// that were heard of last.
+    private func limitClosed() {
         var count = 0
+        var pcb = clwip_active_pcbs()
+        while let current = pcb {
+            pcb = current.pointee.next
+            guard current.pointee.callback_arg == nil else { continue }
+            count += 1
+            if count > limits.closedConnections { tcp_abandon(current, 1) }
+        }
+        count = 0
+        pcb = clwip_time_wait_pcbs()
         while let current = pcb {
             pcb = current.pointee.next
             count += 1
-            if count > limits.timeWaitConnections { clwip_time_wait_remove(current) }
+            if count > limits.closedConnections { clwip_time_wait_remove(current) }
         }
     }
 
@@ -281,7 +294,9 @@ extension StackCore {
             }
             defer { acceptor.withMemoryRebound(to: tcp_pcb_listen.self, capacity: 1) { $0.pointee.local_port = 0 } }
             syn.segment.withUnsafeReadableBytes {
-                feed(RawSpan(_unsafeBytes: $0), from: syn.source.address, to: syn.destination.address, on: syn.nic)
+                feed(
+                    RawSpan(_unsafeBytes: $0), syn.tcp, from: syn.source.address, to: syn.destination.address,
+                    on: syn.nic)
             }
             // A new connection stands at the head of lwIP's list.
             guard let pcb = clwip_active_pcbs(), pcb.pointee.state == SYN_RCVD, pcb.pointee.callback_arg == nil,

@@ -28,7 +28,7 @@ public actor TCPConnection {
 
     deinit {
         let flow = flow
-        flow.eventLoop.execute { flow.value.block.reset() }
+        flow.eventLoop.execute { flow.value.block.abandon() }
     }
 
     /// Reads what has arrived, or waits for it.
@@ -39,6 +39,8 @@ public actor TCPConnection {
     ///   `.linkDown` or `.stackShutDown`; `CancellationError`.
     public func read(upTo limit: Int = .max) async throws -> ByteBuffer? {
         let flow = flow.value
+        // What is left is for whoever else waits.
+        defer { if flow.block.canRead { flow.readers.resumeFirst(.success(())) } }
         while true {
             if let bytes = flow.block.read(upTo: max(limit, 1)) { return bytes }
             if let failure = flow.block.failure { throw failure }

@@ -63,6 +63,8 @@ package final class TCPControlBlock {
         self.id = id
         self.stack = stack
         isPassive = pcb.pointee.state == SYN_RCVD
+        // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
+        if isPassive { clwip_tcp_keepalive_enable(pcb) }
         clwip_tcp_nagle_disable(pcb)
         // The pointer stays good: the stack holds this object until `release`, which takes the pointer back.
         tcp_arg(pcb, Unmanaged.passUnretained(self).toOpaque())
@@ -145,7 +147,8 @@ package final class TCPControlBlock {
 
     /// Whether everything the peer sent has been read, and its end seen.
     package var isFinished: Bool { peerFinished && received.readableBytes == 0 }
-    package var receivedByteCount: Int { received.readableBytes }
+    /// Whether a read would not have to wait: for bytes, or the end.
+    var canRead: Bool { received.readableBytes > 0 || peerFinished }
 
     /// Takes what has arrived, up to `limit` bytes, and opens the window by as much.
     package func read(upTo limit: Int = .max) -> ByteBuffer? {
@@ -187,10 +190,16 @@ package final class TCPControlBlock {
             while code == 0, bytes.readableBytes > 0 {
                 let room = Int(clwip_tcp_sndbuf(pcb))
                 guard room > 0 else { break }
-                let count = min(room, bytes.readableBytes, Int(UInt16.max))
-                code = bytes.withUnsafeReadableBytes {
-                    tcp_write(pcb, $0.baseAddress, UInt16(count), UInt8(TCP_WRITE_FLAG_COPY))
-                }
+                var count = min(room, bytes.readableBytes, Int(UInt16.max))
+                clwip_tcp_settle_segment_size(pcb)
+                // All or nothing, within a number of segments: where these are small, a part must do.
+                repeat {
+                    code = bytes.withUnsafeReadableBytes {
+                        tcp_write(pcb, $0.baseAddress, UInt16(count), UInt8(TCP_WRITE_FLAG_COPY))
+                    }
+                    if code != err_t(ERR_MEM.rawValue) || count <= Int(pcb.pointee.mss) { break }
+                    count /= 2
+                } while true
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
             }
             tcp_output(pcb)
@@ -227,6 +236,11 @@ package final class TCPControlBlock {
 
     /// Ends the connection at once, and tells the peer by a reset.
     package func reset() { end(.closed, tellPeer: true) }
+
+    /// Lets go of a connection that its user has: one closed in both directions is left to deliver what was written.
+    func abandon() {
+        if writeClosed, peerFinished { close() } else { reset() }
+    }
 
     func end(_ error: NetstackError, tellPeer: Bool) {
         guard let pcb else { return record(error) }

@@ -15,7 +15,9 @@ package final class TCPForwardRequest {
     let segment: ByteBuffer
     private let packet: ByteBuffer
     private let header: IPHeader
-    private let tcp: TCPHeader
+    let tcp: TCPHeader
+    /// When an attempt that nobody has decided on is given up: its dialler has long stopped waiting.
+    let expiry = NIODeadline.now() + .seconds(120)
     private let stack: StackCore
     package var eventLoop: any EventLoop { stack.eventLoop }
     private var decided = false
