@@ -55,7 +55,6 @@ struct RequestTests {
 
     @Test func sendsStreamsOfUnknownLengthInChunks() async throws {
         try await RawServer.run { connection in
-            defer { closed.happen() }
             _ = try await connection.head()
             let wire = "3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
             try await connection.send(ServerConnection.ok("\(try await connection.text(wire.utf8.count) == wire)"))
@@ -89,6 +88,7 @@ struct RequestTests {
         let closed = Event()
         try await RawServer.run { connection in
             try await connection.untilClosed()
+            closed.happen()
         } while: { server in
             try await HTTPClient.with { client in
                 let chunks = AsyncThrowingStream<ByteBuffer, any Error> { $0.finish(throwing: Failure()) }

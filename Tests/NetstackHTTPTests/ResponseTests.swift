@@ -2,7 +2,6 @@
 
 import HTTPTypes
 import NIOCore
-import NIOPosix
 import NetstackHTTP
 import Testing
 

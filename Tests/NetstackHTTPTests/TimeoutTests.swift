@@ -14,7 +14,6 @@ struct TimeoutTests {
         let closed = Event()
         try await RawServer.run { connection in
             defer { closed.happen() }
-            defer { closed.happen() }
             _ = try await connection.head()
             asked.happen()
             if let reply {
@@ -52,7 +51,7 @@ struct TimeoutTests {
     @Test func endsWhenTheServerStopsInTheBody() async throws {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
         try await againstServer(sending: head) {
-            $0.idleTimeout = .seconds(3)
+            $0.idleTimeout = .milliseconds(50)
         } _: { client, url in
             let response = try await client.get(url)
             await expect(.idle) { _ = try await response.text() }
@@ -66,6 +65,7 @@ struct TimeoutTests {
             _ = try await connection.head()
             await release.wait()
             try? await connection.untilClosed()
+            closed.happen()
         } while: { server in
             try await HTTPClient.with {
                 $0.idleTimeout = .milliseconds(50)
@@ -85,7 +85,7 @@ struct TimeoutTests {
             }
         } while: { server in
             try await HTTPClient.with {
-                $0.idleTimeout = .seconds(3)
+                $0.idleTimeout = .milliseconds(300)
             } _: { client in
                 let slow = try await client.get(server.url())
                 // Another request waits out the time-out while the first response is not read.
@@ -103,7 +103,6 @@ struct TimeoutTests {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         let closed = Event()
         try await RawServer.run { connection in
-            defer { closed.happen() }
             defer { closed.happen() }
             _ = try await connection.head()
             try await connection.send(head)
@@ -125,6 +124,7 @@ struct TimeoutTests {
         let closed = Event()
         try await RawServer.run { connection in
             try await connection.untilClosed()
+            closed.happen()
         } while: { server in
             try await HTTPClient.with {
                 if isTotal { $0.totalTimeout = .milliseconds(500) } else { $0.connectTimeout = .milliseconds(500) }
@@ -162,10 +162,10 @@ struct TimeoutTests {
         let greeted = Event()
         let closed = Event()
         try await RawServer.run { connection in
-            defer { closed.happen() }
             _ = try await connection.receive()
             greeted.happen()
             try await connection.untilClosed()
+            closed.happen()
         } while: { server in
             try await HTTPClient.with { client in
                 let request = Task { try await client.get(server.url(scheme: "https")) }

@@ -189,19 +189,10 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
 
 // MARK: - Packets
 
-private func segment(_ flags: TCPHeader.Flags, from source: IPAddress, to destination: IPAddress, port: UInt16)
-    -> ByteBuffer
-{
-    var packet = ByteBuffer()
-    try? IPHeader.write(source: source, destination: destination, protocol: .tcp, payloadLength: 20, to: &packet)
-    let start = packet.readableBytes
-    packet.writeMultipleIntegers(
-        UInt16(40_000), port, UInt32(1), UInt32(0), UInt8(5 << 4), flags.rawValue, UInt16(1000), UInt16(0), UInt16(0))
-    var checksum = InternetChecksum()
-    checksum.addPseudoHeader(source: source, destination: destination, protocol: .tcp, upperLayerLength: 20)
-    checksum.add(packet.readableBytesSpan.extracting(start..<packet.readableBytes))
-    packet.setInteger(checksum.value, at: start + 16)
-    return packet
+private func segment(
+    _ flags: TCPHeader.Flags, from source: IPAddress, to destination: IPAddress, port: UInt16
+) -> ByteBuffer {
+    tcpPacket(flags, from: TransportAddress(source, 40_000), to: TransportAddress(destination, port))
 }
 
 private func datagram(from source: IPAddress, to destination: IPAddress, _ length: Int) -> ByteBuffer {

@@ -1,0 +1,111 @@
+// A TCP peer made by hand, segment by segment: for what no real one would send.
+
+package import NIOCore
+package import Netstack
+import Testing
+
+/// The far side of one connection to port 80 of a stack, over the stack's endpoint.
+package struct RawPeer: Sendable {
+    package static let address = TransportAddress(StackPair.farAddress, 4000)
+    package static let stackAddress = TransportAddress(StackPair.nearAddress, 80)
+
+    private let endpoint: Endpoint
+    /// This side's address: another port is another connection.
+    private let source: TransportAddress
+    /// The sequence number of the first byte of each direction.
+    package private(set) var first: UInt32 = 1001
+    package private(set) var stackFirst: UInt32 = 0
+
+    package init(_ endpoint: Endpoint, port: UInt16 = 4000) {
+        self.endpoint = endpoint
+        source = TransportAddress(Self.address.address, port)
+    }
+
+    /// A stack with a listener on port 80, and the endpoint to reach it by.
+    package static func with(_ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void) async throws {
+        let stack = try Stack()
+        let endpoint = Endpoint()
+        try await stack.createNIC(1, endpoint: endpoint, addresses: [stackAddress.address])
+        try await stack.addRoute(to: .everyIPv4, via: 1)
+        let listener = try await stack.listen(port: stackAddress.port)
+        do {
+            try await body(stack, listener, endpoint)
+        } catch {
+            await stack.shutdown()
+            throw error
+        }
+        await stack.shutdown()
+        #expect(await stack.connectionCount == 0)
+    }
+
+    /// Opens the connection.
+    package mutating func handshake(window: UInt16) async throws {
+        try await send(.syn, sequence: first &- 1, acknowledgment: 0, window: window)
+        stackFirst = try await next { $0.flags == [.syn, .ack] }.header.sequenceNumber &+ 1
+        try await send(.ack, window: window)
+    }
+
+    /// Sends a segment; offsets count from the first byte of each direction.
+    package func send(
+        _ flags: TCPHeader.Flags, at offset: UInt32 = 0, acknowledging acknowledged: UInt32 = 0, window: UInt16,
+        payload: ByteBuffer = ByteBuffer()
+    ) async throws {
+        try await endpoint.write(
+            segment(flags, at: offset, acknowledging: acknowledged, window: window, payload: payload))
+    }
+
+    package func segment(
+        _ flags: TCPHeader.Flags, at offset: UInt32, acknowledging acknowledged: UInt32 = 0, window: UInt16,
+        payload: ByteBuffer
+    ) -> ByteBuffer {
+        tcpPacket(
+            flags, from: source, to: Self.stackAddress, sequence: first &+ offset,
+            acknowledgment: stackFirst &+ acknowledged, window: window, payload: payload)
+    }
+
+    private func send(_ flags: TCPHeader.Flags, sequence: UInt32, acknowledgment: UInt32, window: UInt16) async throws {
+        try await endpoint.write(
+            tcpPacket(
+                flags, from: source, to: Self.stackAddress, sequence: sequence, acknowledgment: acknowledgment,
+                window: window))
+    }
+
+    /// The next segment of this connection that fits.
+    package func next(
+        where fits: (TCPHeader) -> Bool = { _ in true }
+    ) async throws -> (header: TCPHeader, payload: ByteBuffer) {
+        while true {
+            let packet = try #require(await endpoint.read())
+            let header = try IPHeader(parsing: packet.readableBytesSpan)
+            guard header.upperLayerProtocol == .tcp else { continue }
+            let tcp = try TCPHeader(parsing: packet.readableBytesSpan.extracting(header.payload))
+            guard tcp.destinationPort == source.port, fits(tcp) else { continue }
+            let start = header.headerLength + tcp.dataOffset
+            return (
+                tcp, packet.getSlice(at: packet.readerIndex + start, length: header.totalLength - start) ?? ByteBuffer()
+            )
+        }
+    }
+}
+
+/// A whole packet with one TCP segment.
+package func tcpPacket(
+    _ flags: TCPHeader.Flags, from source: TransportAddress, to destination: TransportAddress, sequence: UInt32 = 1,
+    acknowledgment: UInt32 = 0, window: UInt16 = 1000, payload: ByteBuffer = ByteBuffer()
+) -> ByteBuffer {
+    var packet = ByteBuffer()
+    let length = 20 + payload.readableBytes
+    try? IPHeader.write(
+        source: source.address, destination: destination.address, protocol: .tcp, payloadLength: length, to: &packet)
+    let start = packet.readableBytes
+    packet.writeMultipleIntegers(
+        source.port, destination.port, sequence, acknowledgment, UInt8(5 << 4), flags.rawValue, window, UInt16(0),
+        UInt16(0))
+    packet.writeImmutableBuffer(payload)
+    var checksum = InternetChecksum()
+    checksum.addPseudoHeader(
+        source: source.address, destination: destination.address, protocol: .tcp, upperLayerLength: length)
+    checksum.add(packet.readableBytesSpan.extracting(start..<packet.readableBytes))
+    packet.setInteger(checksum.value, at: start + 16)
+    return packet
+}
