@@ -4,8 +4,11 @@ import Foundation
 import HTTPTypes
 import NIOCore
 import NIOSSL
+import Netstack
 import NetstackHTTP
+import TestSupport
 import Testing
+import VNI
 
 /// Runs a command of this machine to its end.
 private func run(_ arguments: [String]) throws {
@@ -153,6 +156,35 @@ struct TLSTests {
                     received += chunk.readableBytes
                 }
                 #expect(received == total)
+            }
+        }
+    }
+}
+
+/// Knows one name.
+private struct FixedResolver: HostResolver {
+    let name: String
+    let address: IPAddress
+
+    func resolve(_ host: String) async throws -> [IPAddress] { host == name ? [address] : [] }
+}
+
+extension TLSTests {
+    @Test func fetchesByNameThroughATunnel() async throws {
+        try await withServer(for: "DNS:web.example") { server, certificate in
+            try await Tunnel.with(.memory) { tunnel in
+                var configuration = HTTPClient.Configuration()
+                configuration.tls.trustRoots = .certificates([certificate])
+                let client = HTTPClient(
+                    stack: tunnel.entrance.stack, nic: VirtualInterface.nic,
+                    resolver: FixedResolver(name: "web.example", address: Tunnel.host), configuration: configuration)
+                for number in 1...3 {
+                    let response = try await client.get(server.url(scheme: "https", host: "web.example"))
+                    try await #expect(response.text() == "\(number)")
+                }
+                #expect(server.accepted == 1)
+                await #expect(throws: (any Error).self) { try await client.get("https://elsewhere.example/") }
+                await client.shutdown()
             }
         }
     }
