@@ -51,7 +51,7 @@ struct TimeoutTests {
     @Test func endsWhenTheServerStopsInTheBody() async throws {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
         try await againstServer(sending: head) {
-            $0.idleTimeout = .milliseconds(50)
+            $0.idleTimeout = .seconds(2)
         } _: { client, url in
             let response = try await client.get(url)
             await expect(.idle) { _ = try await response.text() }
