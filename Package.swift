@@ -102,6 +102,7 @@ let package = Package(
             name: "NetstackHTTPTests",
             dependencies: [
                 "Netstack", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),

@@ -84,7 +84,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
             return continuation.resume(throwing: UnansweredRequest(wasSent: false, cause: Self.closed))
         }
         timer?.cancel()
-        let exchange = HTTPExchange(id: id, head: continuation, requestPersists: head.isKeepAlive)
+        let exchange = HTTPExchange(id, context.eventLoop, head: continuation, requestPersists: head.isKeepAlive)
         state = .exchanging(exchange)
         exchange.totalTimer = deadline.map { deadline in
             context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
@@ -108,7 +108,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     /// Sends a piece of the request's body; `continuation` is resumed when there is room for another.
     func send(_ piece: ByteBuffer, in id: HTTPExchange.ID, _ continuation: CheckedContinuation<Void, any Error>) {
         guard let (exchange, context) = current(id) else { return continuation.resume(throwing: CancellationError()) }
-        exchange.lastActivity = .now()
+        exchange.touch()
         exchange.sender = continuation
         context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(piece))), promise: nil)
         if context.channel.isWritable { resumeSender() }
@@ -122,7 +122,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     }
 
     private func endRequest(_ exchange: HTTPExchange) {
-        exchange.lastActivity = .now()
+        exchange.touch()
         context?.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         conclude(exchange, exchange.progress.requestDidEnd())
     }
@@ -134,7 +134,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
 
     private func resumeSender() {
         guard case .exchanging(let exchange) = state, let sender = exchange.sender else { return }
-        exchange.lastActivity = .now()
+        exchange.touch()
         exchange.sender = nil
         sender.resume()
     }
@@ -170,7 +170,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         switch state {
         case .exchanging(let exchange):
-            exchange.lastActivity = .now()
+            exchange.touch()
             deliver(exchange)
             if exchange.wantsMore { context.read() }
         case .opening, .idle, .closed:
@@ -191,7 +191,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     func resumeReading(_ id: HTTPExchange.ID) {
         guard let (exchange, context) = current(id), !exchange.wantsMore else { return }
         exchange.wantsMore = true
-        exchange.lastActivity = .now()
+        exchange.touch()
         context.read()
     }
 
@@ -248,7 +248,12 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
             exchange.stop(error)
             deliver(exchange)
             exchange.head?.resume(throwing: UnansweredRequest(error) ?? error)
-            exchange.source?.finish(error)
+            if exchange.progress.responseEnded, case HTTPClientError.connectionClosed = error {
+                // The server did not wait for the rest of the request, but its response is whole.
+                exchange.source?.finish()
+            } else {
+                exchange.source?.finish(error)
+            }
         }
         context?.close(promise: nil)
     }
@@ -258,8 +263,8 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         let deadline = exchange.lastActivity + TimeAmount(configuration.idleTimeout)
         exchange.silenceTimer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
             guard let (_, context) = current(exchange.id) else { return }
-            if !exchange.awaitsServer { exchange.lastActivity = .now() }
-            if exchange.lastActivity + TimeAmount(configuration.idleTimeout) <= .now() {
+            if !exchange.awaitsServer { exchange.touch() }
+            if exchange.lastActivity + TimeAmount(configuration.idleTimeout) <= context.eventLoop.now {
                 close(HTTPClientError.timedOut(.idle))
             } else {
                 watchForSilence(exchange, in: context)

@@ -12,7 +12,7 @@ package struct ExchangeProgress {
 
     private var connectionPersists: Bool
     private var requestEnded = false
-    private var responseEnded = false
+    package private(set) var responseEnded = false
     private var isSuccess = false
 
     /// Whether the request is out and only the server can go on.
@@ -54,6 +54,7 @@ final class HTTPExchange {
     final class ID: Sendable {}
 
     let id: ID
+    private let eventLoop: any EventLoop
     var progress: ExchangeProgress
     /// Waits for the response's head.
     var head: CheckedContinuation<HTTPClientResponse, any Error>?
@@ -68,17 +69,27 @@ final class HTTPExchange {
     /// Waits for room to send.
     var sender: CheckedContinuation<Void, any Error>?
     /// When either side last did something.
-    var lastActivity = NIODeadline.now()
+    private(set) var lastActivity: NIODeadline
     var silenceTimer: Scheduled<Void>?
     var totalTimer: Scheduled<Void>?
 
     /// Whether the other side alone can go on.
     var awaitsServer: Bool { wantsMore && (progress.awaitsServer || sender != nil) }
 
-    init(id: ID, head: CheckedContinuation<HTTPClientResponse, any Error>, requestPersists: Bool) {
+    init(
+        _ id: ID, _ eventLoop: any EventLoop, head: CheckedContinuation<HTTPClientResponse, any Error>,
+        requestPersists: Bool
+    ) {
         self.id = id
+        self.eventLoop = eventLoop
         self.head = head
+        lastActivity = eventLoop.now
         progress = ExchangeProgress(requestPersists: requestPersists)
+    }
+
+    /// Either side has done something.
+    func touch() {
+        lastActivity = eventLoop.now
     }
 
     /// Stops the timers and the sending of the body.

@@ -133,10 +133,10 @@ struct ConnectionReuseTests {
     @Test func closesAConnectionWhoseResponseIsDropped() async throws {
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             _ = try await connection.head()
             try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
             try await connection.untilClosed()
-            closed.happen()
         } while: { server in
             try await HTTPClient.with { client in
                 try await #expect(client.get(server.url()).status == .ok)
@@ -148,10 +148,10 @@ struct ConnectionReuseTests {
     @Test func closesAConnectionWhoseBodyIsLeftHalfRead() async throws {
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             _ = try await connection.head()
             try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
             try await connection.untilClosed()
-            closed.happen()
         } while: { server in
             try await HTTPClient.with { client in
                 for try await chunk in try await client.get(server.url()).body {
@@ -166,8 +166,8 @@ struct ConnectionReuseTests {
     @Test func closesConnectionsThatWaitTooLong() async throws {
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             try await connection.answerAll()
-            closed.happen()
         } while: { server in
             try await HTTPClient.with {
                 $0.keepAlive = .milliseconds(10)
@@ -181,10 +181,10 @@ struct ConnectionReuseTests {
     @Test func closesAConnectionOnWhichTheServerSpeaksUnasked() async throws {
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             _ = try await connection.head()
             try await connection.send(ServerConnection.ok("x") + ServerConnection.ok("y"))
             try await connection.untilClosed()
-            closed.happen()
         } while: { server in
             try await HTTPClient.with { client in
                 try await #expect(client.get(server.url()).text() == "x")
@@ -197,10 +197,10 @@ struct ConnectionReuseTests {
         let asked = Event()
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             _ = try await connection.head()
             asked.happen()
             try await connection.untilClosed()
-            closed.happen()
         } while: { server in
             let client = HTTPClient(dialer: KernelDialer())
             let response = Task { try await client.get(server.url()) }
@@ -225,8 +225,8 @@ struct ConnectionReuseTests {
     @Test func closesWaitingConnectionsWhenTheClientGoes() async throws {
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             try await connection.answerAll()
-            closed.happen()
         } while: { server in
             try await #expect(HTTPClient(dialer: KernelDialer()).get(server.url()).text() == "1")
             await closed.wait()

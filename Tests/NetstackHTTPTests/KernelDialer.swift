@@ -1,7 +1,8 @@
-// Dials through the sockets of this host.
+// Dials through the sockets of this host, and what else the tests share.
 
 import NIOConcurrencyHelpers
 import NIOCore
+import NIOEmbedded
 import NIOPosix
 import NetstackHTTP
 
@@ -77,6 +78,16 @@ final class RecordingDialer: HTTPDialer {
     func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
         let channel = try await KernelDialer().dial(host: host, port: port, timeout: timeout)
         dialled.withLockedValue { $0.append(channel) }
+        return channel
+    }
+}
+
+/// Hands out a channel without a server, on an event loop whose time is the test's.
+struct TestingDialer: HTTPDialer {
+    let channel = NIOAsyncTestingChannel()
+
+    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+        try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: port)).get()
         return channel
     }
 }

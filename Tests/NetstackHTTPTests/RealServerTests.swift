@@ -10,22 +10,6 @@ import TestSupport
 import Testing
 import VNI
 
-/// Runs a command of this machine to its end.
-private func run(_ arguments: [String]) throws {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw CocoaError(.executableLoad) }
-}
-
-private func isInstalled(_ command: String) -> Bool {
-    (try? run(["which", command])) != nil
-}
-
 /// Passes the path of a folder that is removed afterwards.
 private func withFolder(_ body: (String) async throws -> Void) async throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
@@ -34,7 +18,7 @@ private func withFolder(_ body: (String) async throws -> Void) async throws {
     try await body(folder.path)
 }
 
-@Suite(.enabled(if: isInstalled("openssl")))
+@Suite(.enabled(if: Command.isInstalled("openssl")))
 struct TLSTests {
     /// Runs a server with a self-signed certificate.
     private func withServer(
@@ -43,11 +27,11 @@ struct TLSTests {
         _ test: @escaping (RawServer, NIOSSLCertificate) async throws -> Void
     ) async throws {
         try await withFolder { folder in
-            try run([
+            try await Command(
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                 "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=\(names)",
-                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
-            ])
+                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem"
+            ).finish()
             let certificate = try #require(NIOSSLCertificate.fromPEMFile("\(folder)/certificate.pem").first)
             let key = try NIOSSLPrivateKey(file: "\(folder)/key.pem", format: .pem)
             let context = try NIOSSLContext(
@@ -197,27 +181,20 @@ private struct LoopbackDialer: HTTPDialer {
     }
 }
 
-@Suite(.enabled(if: isInstalled("python3")))
+@Suite(.enabled(if: Command.isInstalled("python3")))
 struct PythonServerTests {
     /// Runs Python's own web server on a folder with a file in it.
     private func withServer(_ test: (String, Data) async throws -> Void) async throws {
         try await withFolder { folder in
             let content = Data((0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
             try content.write(to: URL(fileURLWithPath: "\(folder)/file.bin"))
-            let server = Process()
-            server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            server.arguments = [
-                "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder,
-            ]
-            let output = Pipe()
-            server.standardOutput = output
-            server.standardError = FileHandle.nullDevice
-            try server.run()
-            defer { server.terminate() }
-            // "Serving HTTP on 127.0.0.1 port 40000 (http://127.0.0.1:40000/) ..."
-            let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
-            let url = try #require(line.split { "()".contains($0) }.dropFirst().first)
-            try await test(String(url), content)
+            let server = try await Command(
+                "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder)
+            try await server.run { output in
+                // "Serving HTTP on 127.0.0.1 port 40000 (http://127.0.0.1:40000/) ..."
+                let line = try #require(await output.first { _ in true }.map { String(buffer: $0) })
+                try await test(String(#require(line.split { "()".contains($0) }.dropFirst().first)), content)
+            }
         }
     }
 

@@ -87,8 +87,8 @@ struct RequestTests {
         struct Failure: Error {}
         let closed = Event()
         try await RawServer.run { connection in
+            defer { closed.happen() }
             try await connection.untilClosed()
-            closed.happen()
         } while: { server in
             try await HTTPClient.with { client in
                 let chunks = AsyncThrowingStream<ByteBuffer, any Error> { $0.finish(throwing: Failure()) }
@@ -111,6 +111,19 @@ struct RequestTests {
                 let response = try await client.post(server.url(), body: .stream(endless))
                 #expect(response.status == .contentTooLarge)
                 try await #expect(response.text() == "long")
+            }
+        }
+    }
+
+    @Test func takesAWholeResponseFromAServerThatDoesNotWaitForTheRequest() async throws {
+        try await RawServer.run { connection in
+            _ = try await connection.head()
+            try await connection.send(ServerConnection.ok("enough"))
+        } while: { server in
+            try await HTTPClient.with { client in
+                let silent = AsyncStream<ByteBuffer> { _ in }
+                let response = try await client.post(server.url(), body: .stream(silent))
+                try await #expect(response.text() == "enough")
             }
         }
     }
