@@ -5,38 +5,59 @@ import NIOCore
 
 /// A line of waiting tasks. It lives on one event loop: tasks join from an actor of that loop.
 final class LoopWaiters<Value: Sendable> {
-    private let eventLoop: any EventLoop
-    private var waiting: Deque<(ticket: UInt64, continuation: CheckedContinuation<Value, any Error>)> = []
-    private var nextTicket: UInt64 = 0
+    /// A place in the line. What it waits for may come before the task has got as far as to suspend.
+    private final class Place {
+        var continuation: CheckedContinuation<Value, any Error>?
+        var result: Result<Value, any Error>?
 
-    init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+        func suspend(_ continuation: CheckedContinuation<Value, any Error>) {
+            if let result { continuation.resume(with: result) } else { self.continuation = continuation }
+        }
+
+        func resume(_ result: Result<Value, any Error>) {
+            if let continuation { continuation.resume(with: result) } else { self.result = result }
+        }
+    }
+
+    private let executor: LoopExecutor
+    private var waiting: Deque<Place> = []
+
+    init(executor: LoopExecutor) { self.executor = executor }
 
     var isEmpty: Bool { waiting.isEmpty }
 
     /// Waits for `resumeFirst`, `resumeAll` or cancellation, which throws `CancellationError`.
     ///
-    /// The task stays on the actor of the event loop until it is in line: nothing can happen before that unseen.
+    /// The task is in line when this is first left: nothing can happen before that unseen.
     func wait(isolation: isolated any Actor = #isolation) async throws -> Value {
-        nextTicket += 1
-        let ticket = nextTicket
-        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        try Task.checkCancellation()
+        executor.eventLoop.assertInEventLoop()
+        let place = Place()
+        waiting.append(place)
+        let reach = NIOLoopBound((self, place), eventLoop: executor.eventLoop)
         return try await withTaskCancellationHandler(
             operation: {
-                // Naming the actor is what keeps this closure on it.
+                // Naming the actor is what keeps these closures on it.
                 _ = isolation
-                try Task.checkCancellation()
-                return try await withCheckedThrowingContinuation(isolation: isolation) { continuation in
-                    eventLoop.assertInEventLoop()
-                    waiting.append((ticket, continuation))
+                return try await withTaskExecutorPreference(executor, isolation: isolation) {
+                    _ = isolation
+                    return try await withCheckedThrowingContinuation(isolation: isolation, place.suspend)
                 }
-            }, onCancel: { reach.eventLoop.execute { reach.value.cancel(ticket) } }, isolation: isolation)
+            },
+            onCancel: {
+                reach.eventLoop.execute {
+                    let (line, place) = reach.value
+                    line.cancel(place)
+                }
+            },
+            isolation: isolation)
     }
 
     /// Wakes the first in line; false when nobody waits.
     @discardableResult
     func resumeFirst(_ result: Result<Value, any Error>) -> Bool {
         guard let first = waiting.popFirst() else { return false }
-        first.continuation.resume(with: result)
+        first.resume(result)
         return true
     }
 
@@ -44,8 +65,8 @@ final class LoopWaiters<Value: Sendable> {
         while resumeFirst(result) {}
     }
 
-    private func cancel(_ ticket: UInt64) {
-        guard let index = waiting.firstIndex(where: { $0.ticket == ticket }) else { return }
-        waiting.remove(at: index).continuation.resume(throwing: CancellationError())
+    private func cancel(_ place: Place) {
+        guard let index = waiting.firstIndex(where: { $0 === place }) else { return }
+        waiting.remove(at: index).resume(.failure(CancellationError()))
     }
 }

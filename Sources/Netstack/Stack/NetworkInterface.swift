@@ -66,7 +66,7 @@ package final class NetworkInterface {
         self.promiscuous = promiscuous
         self.spoofing = spoofing
         reassembler = Reassembler(byteLimit: stack.limits.reassemblyBytes)
-        linkEndWaiters = LoopWaiters(eventLoop: stack.eventLoop)
+        linkEndWaiters = LoopWaiters(executor: stack.executor)
         netif = .allocate(capacity: 1)
         netif.initialize(to: CLwIP.netif())
     }

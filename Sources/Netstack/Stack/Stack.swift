@@ -140,7 +140,7 @@ public actor Stack {
         to destination: TransportAddress, from source: TransportAddress?, nic: NICID?, timeout: Duration,
         _ make: @escaping (TCPControlBlock) throws -> Result
     ) async throws -> Result {
-        let waiter = LoopWaiters<Result>(eventLoop: eventLoop)
+        let waiter = LoopWaiters<Result>(executor: core.executor)
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
             waiter.resumeFirst(Swift.Result { try make(opened.get()) })
         }
@@ -196,7 +196,7 @@ public actor Stack {
     ) async throws -> Duration {
         guard (0...65000).contains(payloadSize) else { throw NetstackError.datagramTooLong(payloadSize, limit: 65000) }
         let core = core
-        let waiter = LoopWaiters<Void>(eventLoop: eventLoop)
+        let waiter = LoopWaiters<Void>(executor: core.executor)
         let (identifier, sequence) = try core.sendEcho(to: destination, nic: nic, payloadSize: payloadSize) {
             waiter.resumeFirst($0.mapError { $0 })
         }

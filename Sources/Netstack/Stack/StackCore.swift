@@ -9,6 +9,7 @@ package import NIOCore
 /// been left, each connection that something happened to is told once; then what was sent leaves in one batch a NIC.
 package final class StackCore {
     package let eventLoop: any EventLoop
+    let executor: LoopExecutor
     let limits: Stack.Limits
     private let lwip: LwIPInstance
     /// Takes in every connection, whichever address and port it is for (see `accept`).
@@ -34,6 +35,7 @@ package final class StackCore {
 
     init(eventLoop: any EventLoop, limits: Stack.Limits) throws(NetstackError) {
         self.eventLoop = eventLoop
+        executor = LoopExecutor(eventLoop)
         self.limits = limits
         let lwip = try LwIPInstance()
         self.lwip = lwip

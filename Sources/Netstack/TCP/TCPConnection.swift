@@ -105,9 +105,9 @@ public actor TCPConnection {
 
         init(_ block: TCPControlBlock) {
             self.block = block
-            readers = LoopWaiters(eventLoop: block.stack.eventLoop)
-            writers = LoopWaiters(eventLoop: block.stack.eventLoop)
-            room = LoopWaiters(eventLoop: block.stack.eventLoop)
+            readers = LoopWaiters(executor: block.stack.executor)
+            writers = LoopWaiters(executor: block.stack.executor)
+            room = LoopWaiters(executor: block.stack.executor)
             block.delegate = self
         }
 

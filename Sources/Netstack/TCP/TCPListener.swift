@@ -67,7 +67,7 @@ final class TCPListenerCore {
         self.binding = binding
         self.backlog = backlog
         self.stack = stack
-        waiters = LoopWaiters(eventLoop: stack.eventLoop)
+        waiters = LoopWaiters(executor: stack.executor)
     }
 
     func take(_ request: TCPForwardRequest) {

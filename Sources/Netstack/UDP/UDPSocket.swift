@@ -72,7 +72,7 @@ final class UDPSocketCore {
         self.binding = binding
         self.stack = stack
         limit = stack.limits.socketReceiveBytes
-        waiters = LoopWaiters(eventLoop: stack.eventLoop)
+        waiters = LoopWaiters(executor: stack.executor)
     }
 
     func send(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) {
