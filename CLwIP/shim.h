@@ -63,11 +63,11 @@ static inline void clwip_set_zone(ip_addr_t *address, const struct netif *netif)
 
 // MARK: - One stack among several
 
-/// The global heads of the library that make up one stack. Exchanging them for another set is what lets
-/// several stacks live in one process: every list walk of the library begins at one of these.
+/// The global heads of the library that make up one stack. Exchanging them for another set is what lets several
+/// stacks live in one process: every list walk of the library begins at one of these. Connections are not among
+/// them: they are lent to the library one at a time (see `clwip_tcp_admit`).
 struct clwip_instance {
-    struct tcp_pcb *active, *bound, *listening, *time_wait;
-    struct udp_pcb *udp;
+    struct tcp_pcb *listening;
     struct netif *netifs, *default_netif;
     u32_t ticks;
 };
@@ -75,41 +75,63 @@ struct clwip_instance {
 /// Saves the library's heads into `out` (may be NULL) and puts those of `in` in their place.
 static inline void clwip_exchange(struct clwip_instance *out, const struct clwip_instance *in) {
     if (out) {
-        out->active = tcp_active_pcbs;
-        out->bound = tcp_bound_pcbs;
         out->listening = tcp_listen_pcbs.pcbs;
-        out->time_wait = tcp_tw_pcbs;
-        out->udp = udp_pcbs;
         out->netifs = netif_list;
         out->default_netif = netif_default;
         out->ticks = tcp_ticks;
     }
-    tcp_active_pcbs = in->active;
-    tcp_bound_pcbs = in->bound;
     tcp_listen_pcbs.pcbs = in->listening;
-    tcp_tw_pcbs = in->time_wait;
-    udp_pcbs = in->udp;
     netif_list = in->netifs;
     netif_default = in->default_netif;
     tcp_ticks = in->ticks;
 }
 
-static inline struct tcp_pcb *clwip_active_pcbs(void) { return tcp_active_pcbs; }
-static inline struct tcp_pcb *clwip_time_wait_pcbs(void) { return tcp_tw_pcbs; }
 static inline void clwip_set_default_netif(struct netif *netif) { netif_default = netif; }
+
+/// The clock of the library's TCP. It must not be 0, which stands for "no round trip is being timed".
+static inline void clwip_set_ticks(u32_t ticks) { tcp_ticks = ticks; }
+
+// MARK: - One connection at a time
+
+/// Makes `pcb` the library's only connection: it finds a connection, and walks over all of them, in constant time.
+static inline void clwip_tcp_admit(struct tcp_pcb *pcb) {
+    pcb->next = NULL;
+    if (pcb->state == TIME_WAIT)
+        tcp_tw_pcbs = pcb;
+    else
+        tcp_active_pcbs = pcb;
+}
+
+/// Takes back what is in the library's lists: the connection admitted or newly made, or NULL when it has been freed.
+static inline struct tcp_pcb *clwip_tcp_dismiss(void) {
+    struct tcp_pcb *pcb = tcp_active_pcbs ? tcp_active_pcbs : tcp_tw_pcbs;
+    tcp_active_pcbs = NULL;
+    tcp_tw_pcbs = NULL;
+    return pcb;
+}
 
 // MARK: - TCP
 
-static inline u32_t clwip_tcp_sndbuf(const struct tcp_pcb *pcb) { return tcp_sndbuf(pcb); }
 static inline void clwip_tcp_nagle_disable(struct tcp_pcb *pcb) { tcp_nagle_disable(pcb); }
 static inline struct tcp_pcb *clwip_tcp_listen(struct tcp_pcb *pcb) { return tcp_listen(pcb); }
 static inline void clwip_tcp_keepalive_enable(struct tcp_pcb *pcb) { ip_set_option(pcb, SOF_KEEPALIVE); }
-static inline int clwip_tcp_has_unsent(const struct tcp_pcb *pcb) { return pcb->unsent != NULL; }
+
+/// Lets the first unsent segment into the congestion window, however small that has become: as long as the segment
+/// does not fit, the library sends nothing.
+static inline void clwip_tcp_settle_congestion_window(struct tcp_pcb *pcb) {
+    if (pcb->unsent && !pcb->unacked && pcb->cwnd < pcb->unsent->len && pcb->state >= ESTABLISHED) {
+        pcb->cwnd = pcb->unsent->len;
+        tcp_output(pcb);
+    }
+}
 
 /// Hands a segment to TCP as the IP layer would: `p->payload` is the TCP header, the addresses those of
 /// the packet that carried it. The library reads its addresses from `ip_data` (see ip4_input).
 static inline void clwip_tcp_input(struct pbuf *p, struct netif *netif, const ip_addr_t *source,
                                    const ip_addr_t *destination) {
+    struct tcp_pcb *pcb = tcp_active_pcbs;
+    tcpwnd_size_t window = pcb ? pcb->cwnd : 0;
+    u32_t acknowledged = pcb ? pcb->lastack : 0;
     ip_data.current_netif = netif;
     ip_data.current_input_netif = netif;
     ip_data.current_ip_header_tot_len = 0;
@@ -118,25 +140,44 @@ static inline void clwip_tcp_input(struct pbuf *p, struct netif *netif, const ip
     tcp_input(p, netif);
     ip_data.current_netif = NULL;
     ip_data.current_input_netif = NULL;
+    if (!pcb || tcp_active_pcbs != pcb) return;
+    // In slow start the library adds two segments for an acknowledgment, which may be for many segments at once.
+    if (window < pcb->ssthresh && pcb->cwnd > window && !(pcb->flags & (TF_RTO | TF_INFR)) && pcb->dupacks == 0 &&
+        pcb->state >= ESTABLISHED && acknowledged != pcb->lastack)
+        pcb->cwnd = LWIP_MAX(pcb->cwnd, LWIP_MIN(window + (pcb->lastack - acknowledged), pcb->ssthresh));
+    clwip_tcp_settle_congestion_window(pcb);
 }
 
-/// Whether a packet that the library puts out is a TCP segment with data: no options in its IP header, and the
-/// TCP header in its first buffer.
-static inline int clwip_carries_tcp_data(const struct pbuf *packet) {
-    const uint8_t *bytes = (const uint8_t *)packet->payload;
-    size_t header = (bytes[0] >> 4) == 6 ? 40 : 20;
-    if (packet->len < header + 20 || bytes[header == 40 ? 6 : 9] != IP_PROTO_TCP) return 0;
-    return packet->tot_len > header + (size_t)(bytes[header + 12] >> 4) * 4;
+/// A segment lent to the library for the length of a call: its header in a copy that may be written to, its data where
+/// they are.
+struct clwip_loan {
+    struct pbuf_custom header, data;
+    uint8_t bytes[60];
+};
+
+static void clwip_loan_returned(struct pbuf *p) { (void)p; }
+
+/// The loan as a buffer. Nothing may be left of it in the library when the call returns (see `clwip_tcp_is_next`).
+static inline struct pbuf *clwip_lend(struct clwip_loan *loan, u16_t header_length, void *data, u16_t length) {
+    loan->header.custom_free_function = clwip_loan_returned;
+    loan->data.custom_free_function = clwip_loan_returned;
+    struct pbuf *first =
+        pbuf_alloced_custom(PBUF_RAW, header_length, PBUF_REF, &loan->header, loan->bytes, sizeof loan->bytes);
+    if (length > 0)
+        pbuf_cat(first, pbuf_alloced_custom(PBUF_RAW, length, PBUF_REF, &loan->data, data, length));
+    return first;
 }
 
-/// The connection of these four on the interface `index` in `list`, or NULL.
-static inline struct tcp_pcb *clwip_tcp_find(struct tcp_pcb *list, u8_t index, const ip_addr_t *local, u16_t local_port,
-                                             const ip_addr_t *remote, u16_t remote_port) {
-    for (; list; list = list->next)
-        if (list->local_port == local_port && list->remote_port == remote_port && list->netif_idx == index &&
-            ip_addr_cmp(&list->local_ip, local) && ip_addr_cmp(&list->remote_ip, remote))
-            return list;
-    return NULL;
+/// Whether `packet` is what was lent, whole.
+static inline int clwip_is_loan(const struct clwip_loan *loan, const struct pbuf *packet) {
+    return packet == &loan->header.pbuf;
+}
+
+/// Whether `length` bytes at `sequence` are the next in order, with nothing queued behind them and room for all of
+/// them: the library then passes them on at once, and keeps no reference to them.
+static inline int clwip_tcp_is_next(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
+    return pcb->state >= ESTABLISHED && pcb->state <= FIN_WAIT_2 && sequence == pcb->rcv_nxt && !pcb->ooseq &&
+           length <= pcb->rcv_wnd;
 }
 
 /// Whether a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte untrimmed, aborts
@@ -151,23 +192,123 @@ static inline int clwip_tcp_may_receive(const struct tcp_pcb *pcb, u32_t sequenc
     return queued < most_out_of_order;
 }
 
-/// Stops persist timers that a peer has brought out of step, which tcp_slowtmr would abort on: the timer is for data
-/// that waits for a window while none is in flight.
-static inline void clwip_tcp_settle_persist(void) {
-    for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = pcb->next)
-        if (pcb->persist_backoff && (!pcb->unsent || pcb->unacked)) pcb->persist_backoff = 0;
+/// Opens the receive window by `count` bytes, to `limit` at most, and announces it when a quarter has become free.
+/// tcp_recved would cut it to the 64 KiB the library was built for.
+static inline void clwip_tcp_open_window(struct tcp_pcb *pcb, u32_t count, u32_t limit) {
+    pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd + count, LWIP_MAX(limit, pcb->rcv_wnd));
+    if (tcp_update_rcv_ann_wnd(pcb) >= LWIP_MIN(limit / 4, 4 * (u32_t)pcb->mss)) {
+        tcp_ack_now(pcb);
+        tcp_output(pcb);
+    }
 }
 
-/// Lets tcp_write make whole segments whatever windows the peer has announced so far: it asserts that what it finds
-/// unsent is no longer than what it would make now.
-static inline void clwip_tcp_settle_segment_size(struct tcp_pcb *pcb) {
-    if (pcb->snd_wnd_max < 2 * (tcpwnd_size_t)pcb->mss) pcb->snd_wnd_max = 2 * (tcpwnd_size_t)pcb->mss;
+/// Makes the receive window look untouched: tcp_close sends a reset in place of a FIN otherwise.
+static inline void clwip_tcp_restore_window(struct tcp_pcb *pcb) { pcb->rcv_wnd = TCP_WND_MAX(pcb); }
+
+/// Queues data in segments of `segment` bytes, which may be longer than the connection's MSS: whoever puts them on
+/// the link cuts them. The library's limit on the number of buffers does not apply.
+static inline err_t clwip_tcp_write(struct tcp_pcb *pcb, const void *bytes, u16_t count, u16_t segment) {
+    u16_t mss = pcb->mss, buffers = pcb->snd_queuelen, shown = buffers ? 1 : 0;
+    tcpwnd_size_t window = pcb->snd_wnd_max;
+    if (buffers > 0xf000) return ERR_MEM;
+    // What it finds unsent must not be longer than what it would make now: tcp_write asserts it.
+    const struct tcp_seg *last = pcb->unsent;
+    while (last && last->next) last = last->next;
+    if (last) segment = LWIP_MAX(segment, last->len + pcb->unsent_oversize);
+    pcb->mss = segment;
+    pcb->snd_wnd_max = LWIP_MAX(window, 2 * (tcpwnd_size_t)segment);
+    pcb->snd_queuelen = shown;
+    err_t result = tcp_write(pcb, bytes, count, TCP_WRITE_FLAG_COPY);
+    pcb->snd_queuelen += buffers - shown;
+    pcb->snd_wnd_max = window;
+    pcb->mss = mss;
+    return result;
 }
 
-/// Forgets a connection in TIME-WAIT, which must be in the list of the current instance.
-static inline void clwip_time_wait_remove(struct tcp_pcb *pcb) {
-    tcp_pcb_remove(&tcp_tw_pcbs, pcb);
-    tcp_free(pcb);
+/// The longest segment worth queueing: many times the MSS, but no more than a quarter of the congestion window, which
+/// loss makes small, and half of the largest window that the peer has announced.
+static inline u16_t clwip_tcp_segment_length(const struct tcp_pcb *pcb) {
+    u32_t most = LWIP_MIN(LWIP_MIN(pcb->cwnd / 4, pcb->snd_wnd_max / 2), 0xf000);
+    return most <= pcb->mss ? pcb->mss : (u16_t)(most - most % pcb->mss);
+}
+
+/// Sets up an open connection for segments of `mss` bytes.
+static inline void clwip_tcp_set_mss(struct tcp_pcb *pcb, u16_t mss) {
+    pcb->mss = mss;
+    // RFC 6928: ten segments, unless these are long.
+    pcb->cwnd = LWIP_MAX(LWIP_MIN(10 * (u32_t)mss, 14600), 2 * (u32_t)mss);
+    // RFC 5681 section 3.1: arbitrarily high, so that the network says where slow start ends.
+    pcb->ssthresh = 0x7fffffff;
+}
+
+/// Starts the estimate of the round trip with that of the handshake (RFC 6298 section 2).
+static inline void clwip_tcp_set_round_trip(struct tcp_pcb *pcb, u16_t ticks) {
+    enum { library_default = 6 };
+    pcb->sa = (s16_t)(ticks << 3);
+    pcb->sv = LWIP_MAX((s16_t)(2 * ticks), library_default);
+    pcb->rto = (s16_t)(ticks + pcb->sv);
+}
+
+/// Called as the handshake ends, before anything else is sent: where the peer scales windows, the scale of ours is
+/// `scale`, and the window `window` bytes. False where it does not.
+static inline int clwip_tcp_set_window(struct tcp_pcb *pcb, u8_t scale, u32_t window) {
+    if (!(pcb->flags & TF_WND_SCALE)) return 0;
+    pcb->rcv_scale = scale;
+    pcb->rcv_wnd = window;
+    tcp_update_rcv_ann_wnd(pcb);
+    return 1;
+}
+
+/// Whether an acknowledgment is being held back for a second segment, or for a timer.
+static inline int clwip_tcp_delays_acknowledgment(const struct tcp_pcb *pcb) {
+    return (pcb->flags & TF_ACK_DELAY) != 0;
+}
+
+static inline void clwip_tcp_acknowledge(struct tcp_pcb *pcb) {
+    tcp_ack_now(pcb);
+    tcp_output(pcb);
+}
+
+/// Whether the connection has an acknowledgment to send or a FIN to queue, which tcp_fasttmr does.
+static inline int clwip_tcp_needs_fast_tick(const struct tcp_pcb *pcb) {
+    return (pcb->flags & (TF_ACK_DELAY | TF_CLOSEPEND)) != 0;
+}
+
+/// Whether tcp_slowtmr has something to wait for. Keep-alive apart, an open connection with nothing queued needs no
+/// timer.
+static inline int clwip_tcp_needs_slow_tick(const struct tcp_pcb *pcb) {
+    return pcb->rtime >= 0 || pcb->unsent || pcb->ooseq || pcb->persist_backoff ||
+           !(pcb->state == ESTABLISHED || pcb->state == CLOSE_WAIT ||
+             (pcb->state == FIN_WAIT_2 && !(pcb->flags & TF_RXCLOSED)));
+}
+
+/// Runs tcp_slowtmr for the connection admitted. A tick is `1 / scale` of the library's half second, and only
+/// retransmission is meant to be that much faster: what the library measures from `pcb->tmr` is not.
+static inline void clwip_tcp_slow_tick(struct tcp_pcb *pcb, u32_t scale) {
+    enum { least_timeout = 5 };
+    u32_t now = tcp_ticks, shown = pcb->tmr + (now - pcb->tmr) / scale;
+    u16_t mss = pcb->mss;
+    // The persist timer is for data that waits for a window while none is in flight; the library aborts when a peer
+    // has brought it out of step, and when the part it cuts off for a small window is longer than the MSS.
+    if (pcb->persist_backoff) {
+        if (!pcb->unsent || pcb->unacked || pcb->unsent->len <= pcb->snd_wnd)
+            pcb->persist_backoff = 0;
+        else
+            pcb->mss = LWIP_MAX(mss, (u16_t)pcb->snd_wnd);
+    }
+    if (pcb->state == SYN_SENT || pcb->state == SYN_RCVD)
+        pcb->rto = (s16_t)(2 * scale << LWIP_MIN(pcb->nrtx, 5));  // RFC 6298 section 2: a second, doubled each time.
+    else
+        pcb->rto = LWIP_MAX(pcb->rto, least_timeout);
+    tcp_ticks = shown - 1;
+    tcp_slowtmr();
+    tcp_ticks = now;
+    if (tcp_active_pcbs != pcb) return;
+    pcb->mss = mss;
+    // RFC 6298 section 3: what has been sent twice times nothing.
+    if (pcb->rttest == shown) pcb->rttest = 0;
+    clwip_tcp_settle_congestion_window(pcb);
+    if (pcb->unsent) tcp_output(pcb);
 }
 
 /// Whether `sequence` lies in what an opening or open connection has sent and the peer has not acknowledged

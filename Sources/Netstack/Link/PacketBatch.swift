@@ -51,6 +51,19 @@ public struct PacketBatch: Sendable {
         if bytes.readableBytes > before { ends.append(takenBytes + bytes.readableBytes) }
     }
 
+    /// Adds `count` packets of `length` bytes each, the last of them shorter, `total` bytes in all, which `write` fills.
+    package mutating func append(
+        count: Int, length: Int, total: Int, _ write: (UnsafeMutableRawBufferPointer) -> Void
+    ) {
+        let start = takenBytes + bytes.readableBytes
+        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: total) {
+            write(UnsafeMutableRawBufferPointer(rebasing: $0[..<total]))
+            return total
+        }
+        for index in 1..<count { ends.append(start + index * length) }
+        ends.append(start + total)
+    }
+
     /// Adds the packets of another batch after these.
     public mutating func append(contentsOf other: PacketBatch) {
         let offset = takenBytes + bytes.readableBytes - other.takenBytes
@@ -69,12 +82,11 @@ public struct PacketBatch: Sendable {
         return bytes.readSlice(length: end - takenBytes)
     }
 
-    /// Calls `body` with the bytes of each packet in turn, without a copy.
-    package func forEachSpan(_ body: (RawSpan) -> Void) {
-        let span = bytes.readableBytesSpan
+    /// Calls `body` with the place of each packet in `bytes`, counted from the first readable byte.
+    package func forEachRange(_ body: (Range<Int>) -> Void) {
         var start = 0
         for end in ends[taken...] {
-            body(span.extracting(start..<(end - takenBytes)))
+            body(start..<(end - takenBytes))
             start = end - takenBytes
         }
     }

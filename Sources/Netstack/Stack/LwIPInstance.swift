@@ -5,7 +5,7 @@ import CLwIP
 import CLwIPSupport
 import NIOConcurrencyHelpers
 
-/// One stack's share of the library: its connection lists, its interfaces, its clock.
+/// One stack's share of the library: its listener, its interfaces, its clock.
 final class LwIPInstance {
     /// The heads of this instance while another one is in the library.
     private let heads: UnsafeMutablePointer<clwip_instance>
@@ -26,7 +26,7 @@ final class LwIPInstance {
                 Library.current = nil
             }
         }
-        assert(heads.pointee.active == nil && heads.pointee.time_wait == nil && heads.pointee.netifs == nil)
+        assert(heads.pointee.netifs == nil)
         heads.deallocate()
     }
 
@@ -65,8 +65,11 @@ private enum Library {
             if aligned(header) == aligned(library) { continue }
             return .failure(.incompatibleLibrary("struct \(name) has \(library) bytes there and \(header) here"))
         }
-        guard clwip_support_loop_output_replaced() != 0, clwip_support_iss_replaced() != 0 else {
-            return .failure(.incompatibleLibrary("its own netif_loop_output and tcp_next_iss can't be replaced"))
+        guard clwip_support_loop_output_replaced() != 0, clwip_support_iss_replaced() != 0,
+            clwip_support_checksum_replaced() != 0
+        else {
+            return .failure(
+                .incompatibleLibrary("its own netif_loop_output, tcp_next_iss and ip_chksum_pseudo can't be replaced"))
         }
         lwip_init()
         return .success(())

@@ -1,6 +1,7 @@
 // A NIC: a link on one side, lwIP's netif and the stack's own IP layer on the other.
 
 import CLwIP
+import CLwIPSupport
 import NIOCore
 
 /// What a NIC has moved and dropped since it was created.
@@ -41,8 +42,8 @@ package final class NetworkInterface {
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
-    /// Whether a segment has been refused since the link last drained.
-    private var hasRefused = false
+    /// Connections that have had a segment refused since the link last drained.
+    private var refused: [TCPControlBlock] = []
     private var fragmenter = Fragmenter()
     var reassembler: Reassembler
     package var statistics = NICStatistics()
@@ -91,8 +92,9 @@ package final class NetworkInterface {
                 pbuf_free(packet)
                 return err_t(ERR_OK.rawValue)
             })
-        netif.pointee.mtu = UInt16(clamping: mtu)
-        netif.pointee.mtu6 = UInt16(clamping: mtu)
+        // lwIP's segments are cut to the NIC's own MTU when they leave.
+        netif.pointee.mtu = UInt16.max
+        netif.pointee.mtu6 = UInt16.max
         netif_set_link_up(netif)
         netif_set_up(netif)
     }
@@ -118,6 +120,11 @@ package final class NetworkInterface {
 
     func address(for version: IPVersion) -> IPAddress? { addresses.first { $0.version == version } }
 
+    /// The longest data of a TCP segment in one packet.
+    func maximumSegmentSize(_ version: IPVersion) -> UInt16 {
+        UInt16(clamping: mtu - TCPHeader.minimumLength - IPHeader.minimumLength(version))
+    }
+
     // MARK: Output
 
     private var backlog: Int { outbound.byteCount + driver.backlog }
@@ -131,18 +138,19 @@ package final class NetworkInterface {
     /// Refusing a segment with data leaves it in lwIP's queue, to be tried again when the link has drained: that is
     /// how a slow link makes TCP writers wait. Acknowledgments and resets may exceed the limit, but not by much.
     private func send(_ packet: UnsafeMutablePointer<pbuf>) -> err_t {
+        let version = packet.pointee.payload.load(as: UInt8.self) >> 4 == 6 ? IPVersion.v6 : .v4
+        let own = maximumSegmentSize(version)
+        let length = stack.current?.maximumSegmentSize ?? own
+        let shape = clwip_support_shape(packet, length)
         let backlog = backlog
-        if backlog >= linkBacklogLimit, backlog >= 2 * linkBacklogLimit || clwip_carries_tcp_data(packet) != 0 {
-            hasRefused = true
+        if backlog >= linkBacklogLimit, backlog >= 2 * linkBacklogLimit || shape.data > 0 {
+            if let block = stack.current { refused.append(block) }
             return err_t(ERR_WOULDBLOCK.rawValue)
         }
-        outbound.append { buffer in
-            var part: UnsafeMutablePointer<pbuf>? = packet
-            while let current = part {
-                buffer.writeBytes(
-                    UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
-                part = current.pointee.next
-            }
+        let (count, header) = (Int(shape.count), Int(shape.header))
+        outbound.append(count: count, length: header + Int(length), total: count * header + Int(shape.data)) {
+            clwip_support_write_packets(
+                packet, shape, length, own, StackCore.windowScale, $0.baseAddress?.assumingMemoryBound(to: UInt8.self))
         }
         return err_t(ERR_OK.rawValue)
     }
@@ -168,8 +176,7 @@ package final class NetworkInterface {
         if linkError == nil { driver.send(outbound) }
         outbound = PacketBatch(capacity: outbound.byteCount)
         // The link may have drained between the refusal and this batch, and then has nothing to tell.
-        guard hasRefused, driver.backlog < linkBacklogLimit else { return }
-        hasRefused = false
+        guard !refused.isEmpty, driver.backlog < linkBacklogLimit else { return }
         let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
         stack.eventLoop.execute { reach.value.linkDrained() }
     }
@@ -183,8 +190,9 @@ extension NetworkInterface: LinkReceiver {
     }
 
     package func linkDrained() {
-        hasRefused = false
-        if linkError == nil { stack.retryOutput(of: self) }
+        let blocks = refused
+        refused = []
+        if linkError == nil { stack.retryOutput(blocks) }
     }
 
     package func linkEnded(_ error: (any Error)?) {

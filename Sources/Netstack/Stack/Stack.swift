@@ -26,6 +26,9 @@ public actor Stack {
         /// Connections closed here that still have something to send, and as many in TIME-WAIT. Beyond: the oldest are
         /// reset, or forgotten early.
         public var closedConnections = 8192
+        /// Bytes that windows and send buffers may grow by, beyond the 256 KiB that each connection has, where round
+        /// trips are long. Beyond: they stay as they are.
+        public var windowBytes = 64 << 20
         /// Bytes in the receive queue of one UDP socket. Beyond: datagrams are dropped and counted.
         public var socketReceiveBytes = 1 << 20
         /// Bytes, for each NIC, of fragments awaiting the rest of their datagram. Beyond: the oldest datagrams are dropped and counted.
@@ -115,7 +118,7 @@ public actor Stack {
     public func statistics(of nic: NICID) throws -> NICStatistics { try core.nic(nic).statistics }
 
     /// The number of connections that are open, opening, or not yet closed on this side.
-    public var connectionCount: Int { core.connections.count }
+    public var connectionCount: Int { core.openConnectionCount }
 
     // MARK: TCP
 

@@ -5,7 +5,10 @@ import NIOCore
 
 extension StackCore {
     /// Every packet is hostile until checked: none of these checks may be left to lwIP, which trusts its IP layer.
-    func input(_ packet: RawSpan, on nic: NetworkInterface) {
+    ///
+    /// - Parameter range: where the packet lies in `batch`.
+    func input(_ range: Range<Int>, of batch: ByteBuffer, on nic: NetworkInterface) {
+        let packet = batch.readableBytesSpan.extracting(range)
         let header: IPHeader
         do {
             header = try IPHeader(parsing: packet)
@@ -19,10 +22,16 @@ extension StackCore {
         else { return nic.statistics.malformedDropped += 1 }
         guard nic.promiscuous || nic.owns(header.destination) else { return nic.statistics.misdirectedDropped += 1 }
 
-        guard header.fragment == nil else { return reassemble(header, packet, on: nic) }
+        guard header.fragment == nil else {
+            endRun(of: batch, on: nic)
+            return reassemble(header, packet, on: nic)
+        }
         let payload = packet.extracting(header.payload)
         switch header.upperLayerProtocol {
-        case .tcp: tcpInput(header, payload, packet, on: nic)
+        case .tcp:
+            let start = range.lowerBound
+            let segment = start + header.payload.lowerBound..<start + header.payload.upperBound
+            tcpInput(header, payload, at: segment, packet, of: batch, on: nic)
         case .udp: udpInput(header, payload, packet, on: nic)
         case .icmp where header.version == .v4, .icmpv6 where header.version == .v6:
             icmpInput(header, payload, packet, on: nic)
@@ -35,7 +44,9 @@ extension StackCore {
     private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
         switch nic.reassembler.add(header, packet: packet, now: .now()) {
         case .incomplete: break
-        case .complete(let whole): input(whole.readableBytesSpan, on: nic)
+        case .complete(let whole):
+            input(0..<whole.readableBytes, of: whole, on: nic)
+            endRun(of: whole, on: nic)
         case .dropped: nic.statistics.fragmentsDropped += 1
         }
     }
@@ -63,40 +74,46 @@ extension StackCore {
 
     // MARK: TCP
 
-    private func tcpInput(_ header: IPHeader, _ segment: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let tcp = try? TCPHeader(parsing: segment), tcp.sourcePort != 0, tcp.destinationPort != 0 else {
+    private func tcpInput(
+        _ header: IPHeader, _ segment: RawSpan, at range: Range<Int>, _ packet: RawSpan, of batch: ByteBuffer,
+        on nic: NetworkInterface
+    ) {
+        guard let tcp = try? TCPHeader(parsing: segment), tcp.sourcePort != 0, tcp.destinationPort != 0,
+            InternetChecksum.isValid(segment, protocol: .tcp, in: header)
+        else {
             return nic.statistics.malformedDropped += 1
         }
+        if run?.add(header, tcp, at: range) == true { return }
+        endRun(of: batch, on: nic)
         if tcp.flags.contains(.syn), tcp.flags.isDisjoint(with: [.ack, .rst]) {
-            guard InternetChecksum.isValid(segment, protocol: .tcp, in: header) else {
-                return nic.statistics.malformedDropped += 1
-            }
             let request = TCPForwardRequest(
                 header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
             if !synInput(request) { return }
         }
-        feed(segment, tcp, from: header.source, to: header.destination, on: nic)
+        run = TCPSegmentRun(header, tcp, at: range)
+    }
+
+    /// Gives the segments that wait to lwIP.
+    func endRun(of batch: ByteBuffer, on nic: NetworkInterface) {
+        guard let run else { return }
+        self.run = nil
+        feed(run, of: batch, on: nic)
     }
 
     /// Decides about a SYN. True when lwIP is to see it: it has the connection, or shall refuse it.
     private func synInput(_ request: TCPForwardRequest) -> Bool {
         // While the destination is being dialled the SYN is sent again and again.
         if undecided[request.id] != nil { return false }
-        var local = request.destination.address.library(on: request.nic)
-        var remote = request.source.address.library(on: request.nic)
-        func find(_ list: UnsafeMutablePointer<tcp_pcb>?) -> UnsafeMutablePointer<tcp_pcb>? {
-            clwip_tcp_find(list, request.nic.index, &local, request.destination.port, &remote, request.source.port)
-        }
-        if find(clwip_active_pcbs()) != nil { return true }
-        if let old = find(clwip_time_wait_pcbs()) {
+        if connections[request.id] != nil { return true }
+        if let old = timeWait[request.id] {
             // RFC 9293 section 3.10.7.4 (TIME-WAIT): a SYN beyond the old connection may open a new one.
             guard Int32(bitPattern: request.sequenceNumber &- old.pointee.rcv_nxt) > 0 else { return true }
-            clwip_time_wait_remove(old)
+            lendTimeWait(request.id) { tcp_abandon($0, 0) }
         }
         let listener = listeners.match(request.destination)
         guard listener != nil || request.nic.tcpHandler != nil else { return true }
         guard halfOpenCount + undecided.count < limits.halfOpenConnections,
-            connections.count + undecided.count < limits.connections
+            openConnectionCount + undecided.count < limits.connections
         else {
             request.nic.statistics.synDropped += 1
             return false
@@ -110,24 +127,55 @@ extension StackCore {
         return false
     }
 
-    /// Gives a TCP segment to lwIP. Its pbuf must not be a `PBUF_POOL` one: those overflow in Debian's build.
-    func feed(
-        _ segment: RawSpan, _ tcp: TCPHeader, from source: IPAddress, to destination: IPAddress,
-        on nic: NetworkInterface
-    ) {
-        var from = source.library(on: nic)
-        var to = destination.library(on: nic)
-        let pcb = clwip_tcp_find(
-            clwip_active_pcbs(), nic.index, &to, tcp.destinationPort, &from, tcp.sourcePort)
-        if let pcb, clwip_tcp_may_receive(pcb, tcp.sequenceNumber, UInt32(truncatingIfNeeded: tcp.segmentLength)) == 0 {
-            return nic.statistics.windowDropped += 1
+    /// Gives a run of segments to lwIP, with the connection it belongs to.
+    func feed(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
+        let id = TCPControlBlock.ID(
+            nic: nic.id, local: TransportAddress(run.ip.destination, run.tcp.destinationPort),
+            remote: TransportAddress(run.ip.source, run.tcp.sourcePort))
+        if let block = connections[id], let pcb = block.pcb {
+            let length = UInt32(truncatingIfNeeded: run.segmentLength)
+            guard clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) != 0 else {
+                return nic.statistics.windowDropped += 1
+            }
+            if run.tcp.flags.contains(.syn), block.isOpening { block.peerAnnounced(run.tcp) }
+            let isLent = length == 0 || clwip_tcp_is_next(pcb, run.tcp.sequenceNumber, length) != 0
+            lend(block) { _ in isLent ? lend(run, of: batch, on: nic) : give(run, of: batch, on: nic) }
+            // RFC 5681 section 4.2: at least every second segment is acknowledged, and lwIP counts runs.
+            if run.data.count > 1 { owing.append(block) }
+        } else if timeWait[id] != nil {
+            lendTimeWait(id) { _ in give(run, of: batch, on: nic) }
+        } else {
+            give(run, of: batch, on: nic)
         }
-        guard let length = UInt16(exactly: segment.byteCount), let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM)
-        else {
-            return
+    }
+
+    /// Passes a run without a copy: what is next in order goes through lwIP and comes out (see `takeLoan`).
+    private func lend(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
+        var from = run.ip.source.library(on: nic)
+        var to = run.ip.destination.library(on: nic)
+        withUnsafeMutableBytes(of: &loan.pointee.bytes) { run.writeHeader(from: batch.readableBytesSpan, to: $0) }
+        var data = run.joinedData(from: batch)
+        lent = data
+        // Good for as long as the call takes: lwIP keeps nothing of what is next in order, and writes to no data.
+        data.withUnsafeMutableReadableBytes {
+            let packet = clwip_lend(loan, UInt16(run.header.count), $0.baseAddress, UInt16($0.count))
+            clwip_tcp_input(packet, nic.netif, &from, &to)
         }
-        segment.withUnsafeBytes { bytes in
-            if let start = bytes.baseAddress { packet.pointee.payload.copyMemory(from: start, byteCount: bytes.count) }
+        lent = nil
+    }
+
+    /// Passes a copy that lwIP may keep. Its pbuf must not be a `PBUF_POOL` one: those overflow in Debian's build.
+    private func give(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
+        var from = run.ip.source.library(on: nic)
+        var to = run.ip.destination.library(on: nic)
+        let headerLength = run.header.count
+        guard let length = UInt16(exactly: headerLength + run.byteCount),
+            let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM)
+        else { return }
+        let bytes = UnsafeMutableRawBufferPointer(start: packet.pointee.payload, count: Int(length))
+        run.writeHeader(from: batch.readableBytesSpan, to: bytes)
+        run.joinedData(from: batch).withUnsafeReadableBytes {
+            UnsafeMutableRawBufferPointer(rebasing: bytes[headerLength...]).copyMemory(from: $0)
         }
         clwip_tcp_input(packet, nic.netif, &from, &to)
     }

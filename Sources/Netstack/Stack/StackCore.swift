@@ -1,6 +1,7 @@
 // The stack itself, on its event loop: NICs, routes, tables, and the rule by which work is done.
 
 import CLwIP
+import DequeModule
 package import NIOCore
 
 /// A stack without its actor. Everything here runs on `eventLoop`; nothing here waits.
@@ -12,31 +13,54 @@ package final class StackCore {
     let executor: LoopExecutor
     let limits: Stack.Limits
     private let lwip: LwIPInstance
+    /// What its SYNs announce (RFC 7323 section 2.2): windows to 8 MiB.
+    static let windowScale: UInt8 = 7
     /// Takes in every connection, whichever address and port it is for (see `accept`).
     private let acceptor: UnsafeMutablePointer<tcp_pcb>
 
     private(set) var nics: [NICID: NetworkInterface] = [:]
     private(set) var routes = RoutingTable()
+    /// Open, opening, and closing.
     var connections: [TCPControlBlock.ID: TCPControlBlock] = [:]
+    var timeWait = TimeWaitTable()
     var listeners: [PortBinding: TCPListenerCore] = [:]
     var sockets: [PortBinding: UDPSocketCore] = [:]
     /// Connection attempts that a handler has not decided yet.
     var undecided: [TCPControlBlock.ID: TCPForwardRequest] = [:]
     var halfOpenCount = 0
+    /// Connections that their users are done with, the oldest first, and how many of these there still are.
+    private var closing: Deque<TCPControlBlock> = []
+    private var closingCount = 0
+    /// Bytes that the windows of all connections may still grow by.
+    var windowBudget: Int
     var echoes = EchoTable()
     package private(set) var isShutDown = false
+
+    /// The connection that lwIP has (see `lend`).
+    private(set) var current: TCPControlBlock?
+    /// The segment that lwIP has, and its data.
+    let loan: UnsafeMutablePointer<clwip_loan>
+    var lent: ByteBuffer?
+    /// Segments of a batch that wait for the next to join them.
+    var run: TCPSegmentRun?
 
     private var depth = 0
     private var touched: [TCPControlBlock] = []
     private var deferred: [() -> Void] = []
-    private var needsTimer = false
+    /// Connections that have had several segments at once and owe an acknowledgment for them.
+    var owing: [TCPControlBlock] = []
+    private var timers = TCPTimers()
     private var timer: Scheduled<Void>?
-    private var slowTickIsDue = false
+    private var timerDeadline = NIODeadline.distantFuture
+    private let start = NIODeadline.now()
 
     init(eventLoop: any EventLoop, limits: Stack.Limits) throws(NetstackError) {
         self.eventLoop = eventLoop
         executor = LoopExecutor(eventLoop)
         self.limits = limits
+        windowBudget = limits.windowBytes
+        loan = .allocate(capacity: 1)
+        loan.initialize(to: clwip_loan())
         let lwip = try LwIPInstance()
         self.lwip = lwip
         let acceptor = lwip.enter {
@@ -56,6 +80,7 @@ package final class StackCore {
 
     deinit {
         lwip.enter { _ = tcp_close(acceptor) }
+        loan.deallocate()
     }
 
     // MARK: Turns
@@ -69,10 +94,51 @@ package final class StackCore {
             if depth == 0 { settle() }
         }
         return try lwip.enter { () throws(Failure) in
-            let result = try body()
-            needsTimer = clwip_active_pcbs() != nil || clwip_time_wait_pcbs() != nil
-            return result
+            clwip_set_ticks(TCPTimers.ticks(since: start))
+            return try body()
         }
+    }
+
+    /// Runs `body` inside the library, with one connection in it; nil if that is gone.
+    @discardableResult
+    func enter<Result>(_ block: TCPControlBlock, _ body: (UnsafeMutablePointer<tcp_pcb>) -> Result) -> Result? {
+        guard block.pcb != nil else { return nil }
+        return turn { lend(block, body) }
+    }
+
+    /// Lends a connection to lwIP, which has been entered, and sees what has become of it: lwIP finds it without a
+    /// search, whichever others there are.
+    @discardableResult
+    func lend<Result>(_ block: TCPControlBlock, _ body: (UnsafeMutablePointer<tcp_pcb>) -> Result) -> Result? {
+        guard let pcb = block.pcb else { return nil }
+        clwip_tcp_admit(pcb)
+        current = block
+        defer {
+            current = nil
+            let left = clwip_tcp_dismiss()
+            if block.libraryLeft(left) {
+                timers.add(block)
+            } else {
+                forget(block)
+                if let left { timeWait.insert(left, block.id) }
+            }
+        }
+        return body(pcb)
+    }
+
+    /// Does to a connection in TIME-WAIT what `body` does, or lets go of it if that frees it.
+    func lendTimeWait(_ id: TCPControlBlock.ID, _ body: (UnsafeMutablePointer<tcp_pcb>) -> Void) {
+        guard let pcb = timeWait[id] else { return }
+        clwip_tcp_admit(pcb)
+        body(pcb)
+        if clwip_tcp_dismiss() == nil { timeWait.remove(id) }
+    }
+
+    /// The data of `packet`, if that is what lwIP was lent.
+    func takeLoan(_ packet: UnsafeMutablePointer<pbuf>) -> ByteBuffer? {
+        guard clwip_is_loan(loan, packet) != 0, lent?.readableBytes == Int(packet.pointee.tot_len) else { return nil }
+        defer { lent = nil }
+        return lent
     }
 
     /// Remembers that a connection has news.
@@ -102,6 +168,10 @@ package final class StackCore {
             deferred.removeAll(keepingCapacity: true)
             for item in work { item() }
         }
+        for block in owing {
+            enter(block) { if clwip_tcp_delays_acknowledgment($0) != 0 { clwip_tcp_acknowledge($0) } }
+        }
+        owing.removeAll(keepingCapacity: true)
         depth -= 1
         for nic in nics.values { nic.flush() }
         armTimer()
@@ -109,49 +179,56 @@ package final class StackCore {
 
     // MARK: Time
 
-    /// lwIP's fast timer runs every 250 ms and its slow timer every 500 ms, while there is anything to time.
+    /// Sees to it that the timers run when the next of them is due, and not while none is.
     private func armTimer() {
-        guard timer == nil, !isShutDown,
-            needsTimer || !undecided.isEmpty || nics.values.contains(where: { $0.reassembler.nextExpiry != nil })
-        else { return }
+        guard !isShutDown else { return }
+        var next = timers.next
+        if let expiry = timeWait.nextExpiry { next = min(next, expiry) }
+        if !undecided.isEmpty || nics.values.contains(where: { $0.reassembler.nextExpiry != nil }) {
+            next = min(next, .now() + .milliseconds(500))
+        }
+        guard next < timerDeadline else { return }
+        timer?.cancel()
+        timerDeadline = next
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        timer = eventLoop.scheduleTask(in: .milliseconds(Int64(TCP_FAST_INTERVAL))) { reach.value.tick() }
+        timer = eventLoop.scheduleTask(deadline: next) { reach.value.tick() }
     }
 
     private func tick() {
         timer = nil
-        slowTickIsDue.toggle()
+        timerDeadline = .distantFuture
         let now = NIODeadline.now()
         for request in undecided.values where request.expiry <= now { request.abandon() }
         turn {
-            tcp_fasttmr()
-            if slowTickIsDue {
-                clwip_tcp_settle_persist()
-                tcp_slowtmr()
-                limitClosed()
+            for block in timers.takeDue(now) {
+                lend(block) { pcb in
+                    if clwip_tcp_needs_fast_tick(pcb) != 0 { tcp_fasttmr() }
+                    clwip_tcp_slow_tick(pcb, TCPTimers.scale)
+                }
             }
+            while let id = timeWait.first(expiredBy: now, limit: limits.closedConnections) { discardTimeWait(id) }
             for nic in nics.values { expireFragments(of: nic) }
         }
+        limitClosing()
     }
 
-    /// Forgets the oldest connections that are closed here and that lwIP still finishes: both its lists begin with those
-    /// that were heard of last.
-    private func limitClosed() {
-        var count = 0
-        var pcb = clwip_active_pcbs()
-        while let current = pcb {
-            pcb = current.pointee.next
-            guard current.pointee.callback_arg == nil else { continue }
-            count += 1
-            if count > limits.closedConnections { tcp_abandon(current, 1) }
+    private func discardTimeWait(_ id: TCPControlBlock.ID) { lendTimeWait(id) { tcp_abandon($0, 0) } }
+
+    /// Resets the oldest of the connections that are closed here and that lwIP still finishes.
+    private func limitClosing() {
+        while let oldest = closing.first, oldest.pcb == nil || closingCount > limits.closedConnections {
+            closing.removeFirst()
+            if oldest.pcb != nil { oldest.end(.closed, tellPeer: true) }
         }
-        count = 0
-        pcb = clwip_time_wait_pcbs()
-        while let current = pcb {
-            pcb = current.pointee.next
-            count += 1
-            if count > limits.closedConnections { clwip_time_wait_remove(current) }
-        }
+        if closing.count > 2 * closingCount + 64 { closing.removeAll { $0.pcb == nil } }
+    }
+
+    /// The number of connections that are open, opening, or not yet closed on this side.
+    var openConnectionCount: Int { connections.count - closingCount }
+
+    func released(_ block: TCPControlBlock) {
+        closing.append(block)
+        closingCount += 1
     }
 
     // MARK: NICs and routes
@@ -184,22 +261,13 @@ package final class StackCore {
         for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: true) }
         for request in undecided.values where request.nic === nic { request.abandon() }
         routes.removeAll(via: nic.id)
-        turn { abandonAll(of: nic) }
+        turn {
+            for id in timeWait.ids where id.nic == nic.id { discardTimeWait(id) }
+        }
         nic.flush()
         nic.stop()
         nics[nic.id] = nil
         turn { nic.uninstall() }
-    }
-
-    /// Ends what lwIP still finishes by itself on a NIC.
-    private func abandonAll(of nic: NetworkInterface) {
-        for list in [clwip_active_pcbs, clwip_time_wait_pcbs] {
-            var pcb = list()
-            while let current = pcb {
-                pcb = current.pointee.next
-                if current.pointee.netif_idx == nic.index { tcp_abandon(current, 1) }
-            }
-        }
     }
 
     func addRoute(_ route: Route) throws(NetstackError) {
@@ -244,17 +312,15 @@ package final class StackCore {
         turn {
             // Resets to segments of no connection leave through the default interface.
             clwip_set_default_netif(nic.netif)
-            packets.forEachSpan { input($0, on: nic) }
+            let bytes = packets.bytes
+            packets.forEachRange { input($0, of: bytes, on: nic) }
+            endRun(of: bytes, on: nic)
         }
     }
 
-    func retryOutput(of nic: NetworkInterface) {
+    func retryOutput(_ blocks: [TCPControlBlock]) {
         turn {
-            var pcb = clwip_active_pcbs()
-            while let current = pcb {
-                pcb = current.pointee.next
-                if current.pointee.netif_idx == nic.index { tcp_output(current) }
-            }
+            for block in blocks { lend(block) { tcp_output($0) } }
         }
     }
 
@@ -269,6 +335,7 @@ package final class StackCore {
     func shutDown() {
         guard !isShutDown else { return }
         for block in connections.values { block.end(.stackShutDown, tellPeer: true) }
+        closing.removeAll()
         for nic in nics.values { remove(nic, .stackShutDown) }
         isShutDown = true
         for listener in listeners.values { listener.end(.stackShutDown) }
@@ -295,18 +362,14 @@ extension StackCore {
                 $0.pointee.netif_idx = syn.nic.index
             }
             defer { acceptor.withMemoryRebound(to: tcp_pcb_listen.self, capacity: 1) { $0.pointee.local_port = 0 } }
-            syn.segment.withUnsafeReadableBytes {
-                feed(
-                    RawSpan(_unsafeBytes: $0), syn.tcp, from: syn.source.address, to: syn.destination.address,
-                    on: syn.nic)
-            }
-            // A new connection stands at the head of lwIP's list.
-            guard let pcb = clwip_active_pcbs(), pcb.pointee.state == SYN_RCVD, pcb.pointee.callback_arg == nil,
-                pcb.pointee.remote_port == syn.source.port, pcb.pointee.local_port == syn.destination.port
-            else { return nil }
-            let block = TCPControlBlock(pcb, id: syn.id, stack: self)
+            feed(TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes), of: syn.segment, on: syn.nic)
+            guard let pcb = clwip_tcp_dismiss() else { return nil }
+            let block = TCPControlBlock(
+                pcb, id: syn.id, maximumSegmentSize: syn.nic.maximumSegmentSize(syn.header.version), stack: self)
+            block.peerAnnounced(syn.tcp)
             connections[syn.id] = block
             halfOpenCount += 1
+            timers.add(block)
             return block
         }
     }
@@ -314,6 +377,8 @@ extension StackCore {
     func forget(_ block: TCPControlBlock) {
         guard connections[block.id] === block else { return }
         connections[block.id] = nil
+        timers.remove(block)
         if block.isHalfOpen { halfOpenCount -= 1 }
+        if block.isReleased { closingCount -= 1 }
     }
 }

@@ -11,7 +11,7 @@ extension StackCore {
     ) throws(NetstackError) -> TCPControlBlock {
         let (nic, source) = try path(to: remote.address, nic: chosen, from: local?.address)
         guard remote.port != 0 else { throw .addressNotAvailable(remote.address, reason: "port 0 can't be dialled") }
-        guard connections.count < limits.connections else {
+        guard openConnectionCount < limits.connections else {
             throw .limitReached(what: "connections", limit: limits.connections)
         }
         let result = turn { () -> Result<TCPControlBlock, NetstackError> in
@@ -30,7 +30,8 @@ extension StackCore {
             pcb.pointee.local_ip = source.library(on: nic)
             pcb.pointee.local_port = port
             pcb.pointee.netif_idx = nic.index
-            let block = TCPControlBlock(pcb, id: id, stack: self)
+            let block = TCPControlBlock(
+                pcb, id: id, maximumSegmentSize: nic.maximumSegmentSize(source.version), stack: self)
             let code = tcp_connect(pcb, &destination, remote.port) { argument, _, _ in
                 if let argument {
                     Unmanaged<TCPControlBlock>.fromOpaque(argument)._withUnsafeGuaranteedRef { $0.libraryOpened() }
@@ -42,6 +43,8 @@ extension StackCore {
                 return .failure(.library(operation: "a connect", code: Int(code)))
             }
             connections[id] = block
+            // It stands in lwIP's list: taken back as if it had been lent.
+            lend(block) { _ in }
             return .success(block)
         }
         let block = try result.get()
@@ -49,16 +52,14 @@ extension StackCore {
         return block
     }
 
-    /// A local port whose four-tuple is neither open nor in TIME-WAIT. Called inside the library.
+    /// A local port whose four-tuple is neither open nor in TIME-WAIT.
     private func localPort(
         _ wanted: UInt16, at source: IPAddress, to remote: TransportAddress, on nic: NetworkInterface
     ) throws(NetstackError) -> UInt16 {
-        var local = source.library(on: nic)
-        var destination = remote.address.library(on: nic)
         func isFree(_ port: UInt16) -> Bool {
-            listeners.match(TransportAddress(source, port)) == nil
-                && clwip_tcp_find(clwip_active_pcbs(), nic.index, &local, port, &destination, remote.port) == nil
-                && clwip_tcp_find(clwip_time_wait_pcbs(), nic.index, &local, port, &destination, remote.port) == nil
+            let local = TransportAddress(source, port)
+            let id = TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)
+            return listeners.match(local) == nil && connections[id] == nil && timeWait[id] == nil
         }
         if wanted != 0 {
             guard isFree(wanted) else { throw .addressInUse(TransportAddress(source, wanted)) }

@@ -1,6 +1,7 @@
 // A TCP connection as the event loop sees it: lwIP's pcb, what it has received, and what is to be told.
 
 import CLwIP
+import DequeModule
 package import NIOCore
 
 /// Hears of a connection's events, on the event loop, after the library has been left: it may call back freely.
@@ -38,13 +39,25 @@ package final class TCPControlBlock {
     package var remote: TransportAddress { id.remote }
     package let stack: StackCore
 
-    /// lwIP's connection, until it is freed or left to finish by itself.
+    /// lwIP's connection, until it is freed or in TIME-WAIT.
     private(set) var pcb: UnsafeMutablePointer<tcp_pcb>?
+    /// Whether its user is done with it: lwIP sees it through by itself.
+    private(set) var isReleased = false
+    /// Whether the stack has it among those that lwIP's timers are run for, and where among those kept alive.
+    var isTimed = false
+    var keepAliveIndex: Int?
+    /// The longest data the peer takes in a segment, and a packet of the NIC holds.
+    private(set) var maximumSegmentSize: UInt16
+    private var isSetUp = false
+    private let started = NIODeadline.now()
+    private var receiveWindow = TransferWindow(Int(UInt16.max), roundTrip: nil)
+    private var sendBuffer = TransferWindow(Int(UInt16.max), roundTrip: nil)
     /// Told once, when the handshake is complete or has failed.
     var opened: ((Result<Void, NetstackError>) -> Void)?
     package private(set) var failure: NetstackError?
     /// Bytes that have arrived in order and have not been read.
-    private var received = ByteBuffer()
+    private var received: Deque<ByteBuffer> = []
+    private var receivedByteCount = 0
     /// Whether the peer has closed its direction. What it sent before may still be unread.
     private var peerFinished = false
     private var writeClosed = false
@@ -58,24 +71,25 @@ package final class TCPControlBlock {
     }
 
     /// Takes over a pcb that belongs to the current instance. Called inside the library.
-    init(_ pcb: UnsafeMutablePointer<tcp_pcb>, id: ID, stack: StackCore) {
+    ///
+    /// - Parameter maximumSegmentSize: the most that a packet of the NIC can hold.
+    init(_ pcb: UnsafeMutablePointer<tcp_pcb>, id: ID, maximumSegmentSize: UInt16, stack: StackCore) {
         self.pcb = pcb
         self.id = id
+        self.maximumSegmentSize = maximumSegmentSize
         self.stack = stack
         isPassive = pcb.pointee.state == SYN_RCVD
         // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
         if isPassive { clwip_tcp_keepalive_enable(pcb) }
         clwip_tcp_nagle_disable(pcb)
-        // The pointer stays good: the stack holds this object until `release`, which takes the pointer back.
+        // The pointer stays good: the stack holds this object until the pcb is gone.
         tcp_arg(pcb, Unmanaged.passUnretained(self).toOpaque())
         tcp_recv(pcb) { argument, _, packet, _ in
             TCPControlBlock.with(argument) { $0.libraryReceived(packet) }
             return err_t(ERR_OK.rawValue)
         }
-        tcp_sent(pcb) { argument, pcb, _ in
-            guard let pcb else { return err_t(ERR_OK.rawValue) }
-            // Waking a writer for every acknowledgment would cut its data into small writes.
-            if clwip_tcp_sndbuf(pcb) >= UInt32(TCP_SND_BUF) / 4 { TCPControlBlock.with(argument) { $0.librarySent() } }
+        tcp_sent(pcb) { argument, _, count in
+            TCPControlBlock.with(argument) { $0.librarySent(Int(count)) }
             return err_t(ERR_OK.rawValue)
         }
         tcp_err(pcb) { argument, error in
@@ -92,9 +106,31 @@ package final class TCPControlBlock {
     // MARK: Called by the library
 
     func libraryOpened() {
+        guard let pcb else { return }
         if isHalfOpen { stack.halfOpenCount -= 1 }
         handshakeDone = true
+        let elapsed = NIODeadline.now() - started
+        let roundTrip = Duration(elapsed)
+        sendBuffer = TransferWindow(TransferWindow.initial, roundTrip: roundTrip)
+        if clwip_tcp_set_window(pcb, StackCore.windowScale, UInt32(TransferWindow.initial)) != 0 {
+            receiveWindow = TransferWindow(TransferWindow.initial, roundTrip: roundTrip)
+        }
+        clwip_tcp_set_round_trip(pcb, UInt16(clamping: min(elapsed.nanoseconds / TCPTimers.tick.nanoseconds, 1000)))
         note(.opened)
+    }
+
+    /// What lwIP would still change after `libraryOpened`.
+    private func setUp(_ pcb: UnsafeMutablePointer<tcp_pcb>) {
+        isSetUp = true
+        clwip_tcp_set_mss(pcb, maximumSegmentSize)
+        pcb.pointee.snd_buf += UInt32(TransferWindow.initial - Int(TCP_SND_BUF))
+    }
+
+    /// The peer's SYN has said how long its segments may be (RFC 9293 section 3.7.1).
+    func peerAnnounced(_ syn: TCPHeader) {
+        let standard: UInt16 = remote.address.version == .v4 ? 536 : 1220
+        // Shorter ones would make many packets of little data.
+        maximumSegmentSize = min(maximumSegmentSize, max(syn.maximumSegmentSize ?? standard, 64))
     }
 
     private func libraryReceived(_ packet: UnsafeMutablePointer<pbuf>?) {
@@ -105,23 +141,37 @@ package final class TCPControlBlock {
             if writeClosed { release() }
             return
         }
-        var part: UnsafeMutablePointer<pbuf>? = packet
-        while let current = part {
-            received.writeBytes(UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
-            part = current.pointee.next
+        if let loan = stack.takeLoan(packet) {
+            append(loan)
+        } else {
+            var bytes = ByteBuffer()
+            bytes.reserveCapacity(Int(packet.pointee.tot_len))
+            packet.writeBytes(to: &bytes)
+            append(bytes)
         }
         pbuf_free(packet)
         note(.canRead)
     }
 
-    private func librarySent() {
-        if waitsForRoom { note(.canWrite) }
+    /// Small pieces are gathered, so that a sender of single bytes costs no more memory than others.
+    private func append(_ bytes: ByteBuffer) {
+        receivedByteCount += bytes.readableBytes
+        if let last = received.indices.last, received[last].readableBytes + bytes.readableBytes <= 1 << 14 {
+            received[last].writeImmutableBuffer(bytes)
+        } else {
+            received.append(bytes)
+        }
+    }
+
+    private func librarySent(_ count: Int) {
+        guard let pcb else { return }
+        pcb.pointee.snd_buf += UInt32(sendBuffer.use(count, budget: &stack.windowBudget))
+        // Waking a writer for every acknowledgment would cut its data into small writes.
+        if waitsForRoom, Int(pcb.pointee.snd_buf) >= sendBuffer.limit / 4 { note(.canWrite) }
     }
 
     /// The pcb is already freed.
     private func libraryFailed(_ error: err_t) {
-        pcb = nil
-        stack.forget(self)
         // LAST-ACK has been acknowledged: a close in good order.
         if Int(error) == Int(ERR_CLSD.rawValue) { return }
         if Int(error) == Int(ERR_RST.rawValue) {
@@ -136,9 +186,12 @@ package final class TCPControlBlock {
     /// The connection as a value that may leave the event loop.
     package var bound: NIOLoopBound<TCPControlBlock> { NIOLoopBound(self, eventLoop: stack.eventLoop) }
     /// Whether the handshake is under way: ours, or one the peer has begun.
-    var isOpening: Bool { pcb != nil && !handshakeDone }
+    var isOpening: Bool { pcb != nil && !handshakeDone && !isReleased }
     /// Whether the peer has begun the handshake and not finished it.
     var isHalfOpen: Bool { !handshakeDone && isPassive }
+
+    /// Whether a peer that falls silent is asked whether it is still there.
+    var isKeptAlive: Bool { isPassive && handshakeDone && !isReleased }
 
     /// Whether `sequence` is among what has been sent and not acknowledged.
     func hasInFlight(_ sequence: UInt32) -> Bool { pcb.map { clwip_tcp_in_flight($0, sequence) != 0 } ?? false }
@@ -146,36 +199,25 @@ package final class TCPControlBlock {
     // MARK: Reading
 
     /// Whether everything the peer sent has been read, and its end seen.
-    package var isFinished: Bool { peerFinished && received.readableBytes == 0 }
+    package var isFinished: Bool { peerFinished && received.isEmpty }
     /// Whether a read would not have to wait: for bytes, or the end.
-    var canRead: Bool { received.readableBytes > 0 || peerFinished }
+    var canRead: Bool { !received.isEmpty || peerFinished }
 
-    /// Takes what has arrived, up to `limit` bytes, and opens the window by as much.
+    /// Takes some of what has arrived, up to `limit` bytes, and opens the window by as much.
     package func read(upTo limit: Int = .max) -> ByteBuffer? {
-        let count = min(limit, received.readableBytes)
-        guard count > 0 else { return nil }
-        let bytes: ByteBuffer
-        if count == received.readableBytes {
-            bytes = received
-            received = ByteBuffer()
-        } else {
-            guard let head = received.readSlice(length: count) else { return nil }
+        guard limit > 0, var bytes = received.popFirst() else { return nil }
+        if bytes.readableBytes > limit, let head = bytes.readSlice(length: limit) {
+            received.prepend(bytes)
             bytes = head
         }
-        openWindow(by: count)
+        receivedByteCount -= bytes.readableBytes
+        openWindow(by: bytes.readableBytes)
         return bytes
     }
 
     private func openWindow(by count: Int) {
-        guard pcb != nil else { return }
-        stack.turn {
-            var left = count
-            while left > 0, let pcb {
-                let step = UInt16(clamping: left)
-                tcp_recved(pcb, step)
-                left -= Int(step)
-            }
-        }
+        let growth = receiveWindow.use(count, budget: &stack.windowBudget)
+        stack.enter(self) { clwip_tcp_open_window($0, UInt32(count + growth), UInt32(receiveWindow.limit)) }
     }
 
     // MARK: Writing
@@ -183,23 +225,15 @@ package final class TCPControlBlock {
     /// Queues as much as there is room for; the rest stays in `bytes`, and the delegate hears when there is more room.
     package func write(_ bytes: inout ByteBuffer) throws(NetstackError) {
         if let failure { throw failure }
-        guard pcb != nil, !writeClosed else { throw .closed }
-        let code = stack.turn { () -> err_t in
-            guard let pcb else { return err_t(ERR_CLSD.rawValue) }
+        guard pcb != nil, !isReleased, !writeClosed else { throw .closed }
+        let code = stack.enter(self) { pcb in
+            let segment = clwip_tcp_segment_length(pcb)
+            // Whole segments, while there is more.
+            let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
-            while code == 0, bytes.readableBytes > 0 {
-                let room = Int(clwip_tcp_sndbuf(pcb))
-                guard room > 0 else { break }
-                var count = min(room, bytes.readableBytes, Int(UInt16.max))
-                clwip_tcp_settle_segment_size(pcb)
-                // All or nothing, within a number of segments: where these are small, a part must do.
-                repeat {
-                    code = bytes.withUnsafeReadableBytes {
-                        tcp_write(pcb, $0.baseAddress, UInt16(count), UInt8(TCP_WRITE_FLAG_COPY))
-                    }
-                    if code != err_t(ERR_MEM.rawValue) || count <= Int(pcb.pointee.mss) { break }
-                    count /= 2
-                } while true
+            while code == 0, bytes.readableBytes > 0, pcb.pointee.snd_buf > 0 {
+                let count = min(Int(pcb.pointee.snd_buf), bytes.readableBytes, most)
+                code = bytes.withUnsafeReadableBytes { clwip_tcp_write(pcb, $0.baseAddress, UInt16(count), segment) }
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
             }
             tcp_output(pcb)
@@ -207,29 +241,30 @@ package final class TCPControlBlock {
         }
         waitsForRoom = bytes.readableBytes > 0
         switch code {
-        case err_t(ERR_OK.rawValue), err_t(ERR_MEM.rawValue): break
-        default: throw .library(operation: "a write", code: Int(code))
+        case nil, err_t(ERR_OK.rawValue), err_t(ERR_MEM.rawValue): break
+        case let code?: throw .library(operation: "a write", code: Int(code))
         }
     }
 
     /// Half-closes: the peer reads the end after everything written so far. Reading goes on.
     package func closeWrite() {
-        guard let pcb, !writeClosed else { return }
+        guard pcb != nil, !isReleased, !writeClosed else { return }
         writeClosed = true
-        stack.turn { _ = tcp_shutdown(pcb, 0, 1) }
-        if peerFinished, self.pcb != nil, pcb.pointee.state != LAST_ACK { release() }
+        stack.enter(self) { _ = tcp_shutdown($0, 0, 1) }
+        if peerFinished, let pcb, pcb.pointee.state != LAST_ACK { release() }
     }
 
     // MARK: Ending
 
     /// Closes both directions. What has been written is still delivered; what has not been read is lost.
     package func close() {
-        guard let pcb else { return }
-        discardReceived()
-        // Left with a shrunken window, lwIP would send a reset in place of the FIN.
-        stack.turn {
-            release()
-            _ = tcp_close(pcb)
+        guard pcb != nil, !isReleased else { return }
+        received.removeAll()
+        release()
+        // Left with a window that is not whole, lwIP would send a reset in place of the FIN.
+        stack.enter(self) {
+            clwip_tcp_restore_window($0)
+            _ = tcp_close($0)
         }
         record(.closed)
     }
@@ -243,29 +278,34 @@ package final class TCPControlBlock {
     }
 
     func end(_ error: NetstackError, tellPeer: Bool) {
-        guard let pcb else { return record(error) }
-        stack.turn {
-            release()
-            tcp_abandon(pcb, tellPeer ? 1 : 0)
+        if pcb != nil {
+            if !isReleased { release() }
+            stack.enter(self) { tcp_abandon($0, tellPeer ? 1 : 0) }
         }
         record(error)
-    }
-
-    private func discardReceived() {
-        let unread = received.readableBytes
-        received.clear()
-        openWindow(by: unread)
     }
 
     /// Leaves the pcb to lwIP, which calls back no more.
     private func release() {
         guard let pcb else { return }
-        tcp_arg(pcb, nil)
         tcp_recv(pcb, nil)
         tcp_sent(pcb, nil)
         tcp_err(pcb, nil)
-        self.pcb = nil
-        stack.forget(self)
+        isReleased = true
+        stack.released(self)
+    }
+
+    /// Called after each time that lwIP has had the connection: `pcb` is what it has left of it.
+    ///
+    /// - Returns: whether it is still open, opening or closing.
+    func libraryLeft(_ left: UnsafeMutablePointer<tcp_pcb>?) -> Bool {
+        if let left, left.pointee.state != TIME_WAIT {
+            if handshakeDone, !isSetUp { setUp(left) }
+            return true
+        }
+        pcb = nil
+        stack.windowBudget += receiveWindow.excess + sendBuffer.excess
+        return false
     }
 
     private func record(_ error: NetstackError) {
@@ -298,5 +338,16 @@ package final class TCPControlBlock {
         if events.contains(.canRead) { delegate.controlBlockCanRead(self) }
         if events.contains(.canWrite), waitsForRoom { delegate.controlBlockCanWrite(self) }
         if events.contains(.failed), let failure { delegate.controlBlockFailed(self, failure) }
+    }
+}
+
+extension UnsafeMutablePointer<pbuf> {
+    /// Copies the bytes of a chain.
+    fileprivate func writeBytes(to buffer: inout ByteBuffer) {
+        var part: UnsafeMutablePointer<pbuf>? = self
+        while let current = part {
+            buffer.writeBytes(UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
+            part = current.pointee.next
+        }
     }
 }

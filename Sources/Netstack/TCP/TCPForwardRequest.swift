@@ -14,7 +14,7 @@ package final class TCPForwardRequest {
     /// The TCP segment, and as much of the packet as an ICMP error would quote.
     let segment: ByteBuffer
     private let packet: ByteBuffer
-    private let header: IPHeader
+    let header: IPHeader
     let tcp: TCPHeader
     /// When an attempt that nobody has decided on is given up: its dialler has long stopped waiting.
     let expiry = NIODeadline.now() + .seconds(120)

@@ -41,6 +41,14 @@ package struct IPHeader: Hashable, Sendable {
         package let nextHeaderOffset: Int
     }
 
+    /// The length of a header without options, in bytes.
+    static func minimumLength(_ version: IPVersion) -> Int {
+        switch version {
+        case .v4: minimumIPv4Length
+        case .v6: ipv6Length
+        }
+    }
+
     /// The longest payload, in bytes: IPv4's Total Length counts its header, IPv6's Payload Length does not.
     static func maximumPayloadLength(_ version: IPVersion) -> Int {
         switch version {

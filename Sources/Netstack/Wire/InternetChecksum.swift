@@ -1,5 +1,6 @@
 // The checksum of IPv4, ICMP, UDP and TCP (RFC 1071).
 
+import CLwIPSupport
 import NIOCore
 
 /// A running ones' complement sum of 16-bit words.
@@ -16,7 +17,8 @@ package struct InternetChecksum: Sendable {
 
     /// Adds bytes that follow those added before.
     package mutating func add(_ bytes: RawSpan) {
-        let partial = Self.fold(Self.sumInMemoryOrder(bytes)).bigEndian
+        // Summed as the words lie in memory; only the result needs swapping (RFC 1071 section 2 (B)).
+        let partial = bytes.withUnsafeBytes { lwip_standard_chksum($0.baseAddress, Int32($0.count)) }.bigEndian
         // Bytes that start in the middle of a word land in the other halves (RFC 1071 section 2 (B)).
         sum &+= UInt64(isOdd ? partial.byteSwapped : partial)
         if bytes.byteCount & 1 == 1 { isOdd.toggle() }
@@ -43,35 +45,6 @@ package struct InternetChecksum: Sendable {
                 sum &+= UInt64(UInt32(truncatingIfNeeded: address.rawValue >> shift))
             }
         }
-    }
-
-    /// Sums in the machine's byte order, eight bytes at a time; only the result needs swapping (RFC 1071 section 2 (B)).
-    private static func sumInMemoryOrder(_ bytes: RawSpan) -> UInt64 {
-        // Halves are summed apart, so that carries gather above bit 32 and the loop has no branch.
-        var low: UInt64 = 0
-        var high: UInt64 = 0
-        var offset = 0
-        let wholeWords = bytes.byteCount & ~7
-        while offset < wholeWords {
-            // Unchecked: `offset + 8 <= wholeWords <= byteCount`.
-            let word = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self)
-            low &+= word & 0xffff_ffff
-            high &+= word >> 32
-            offset += 8
-        }
-        if bytes.byteCount & 4 != 0 {
-            low &+= UInt64(bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
-            offset += 4
-        }
-        if bytes.byteCount & 2 != 0 {
-            low &+= UInt64(bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
-            offset += 2
-        }
-        if bytes.byteCount & 1 != 0 {
-            // The last byte is the first half of a word that zero completes.
-            low &+= UInt64(UInt16(bytes.uint8(at: offset)).littleEndian)
-        }
-        return UInt64(fold(low)) &+ UInt64(fold(high))
     }
 
     private static func fold(_ sum: UInt64) -> UInt16 {

@@ -13,6 +13,9 @@ package struct TCPHeader: Hashable, Sendable {
     package let dataOffset: Int
     /// As on the wire, before window scaling.
     package let window: UInt16
+    /// The options of a SYN; nil where it has none. On other segments they mean nothing.
+    package private(set) var maximumSegmentSize: UInt16?
+    package private(set) var windowScale: UInt8?
     /// SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included.
     package let segmentLength: Int
 
@@ -48,11 +51,11 @@ package struct TCPHeader: Hashable, Sendable {
         segmentLength =
             segment.byteCount - dataOffset + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
         if dataOffset > Self.minimumLength {
-            try Self.checkOptions(segment.extracting(Self.minimumLength..<dataOffset))
+            try readOptions(segment.extracting(Self.minimumLength..<dataOffset))
         }
     }
 
-    private static func checkOptions(_ options: RawSpan) throws(PacketFault) {
+    private mutating func readOptions(_ options: RawSpan) throws(PacketFault) {
         var offset = 0
         while offset < options.byteCount {
             switch options.uint8(at: offset) {
@@ -64,6 +67,11 @@ package struct TCPHeader: Hashable, Sendable {
                 guard options.byteCount - offset >= 2 else { throw .options }
                 let length = Int(options.uint8(at: offset + 1))
                 guard length >= 2, length <= options.byteCount - offset else { throw .options }
+                switch (options.uint8(at: offset), length) {
+                case (2, 4): maximumSegmentSize = options.uint16(at: offset + 2)
+                case (3, 3): windowScale = options.uint8(at: offset + 2)
+                default: break
+                }
                 offset += length
             }
         }

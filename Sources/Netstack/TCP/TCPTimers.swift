@@ -1,0 +1,73 @@
+// Which connections lwIP's timers are run for, and when: those with something to wait for, and no others.
+
+import CLwIP
+import NIOCore
+
+/// Connections whose timers run, and those that are looked at now and then for keep-alive.
+struct TCPTimers {
+    /// How long lwIP's clock takes for a tick. Retransmission counts in ticks; a shorter one makes it quicker.
+    static let tick = TimeAmount.milliseconds(50)
+    /// How many ticks lwIP believes to be one.
+    static let scale: UInt32 = 10
+    /// RFC 1122 section 4.2.3.6 wants two hours of silence before the first probe; a minute more does no harm.
+    private static let sweepInterval = TimeAmount.seconds(60)
+    /// Connections looked at in a tick of a sweep: as many as take a fraction of a millisecond.
+    private static let sweepCount = 512
+
+    private var timed: [TCPControlBlock] = []
+    private var nextTick = NIODeadline.distantFuture
+    private var kept: [TCPControlBlock] = []
+    private var nextSweep = NIODeadline.distantFuture
+    /// How many of `kept` the sweep under way has not come to.
+    private var unswept = 0
+
+    /// lwIP's clock. It never shows 0, which means "no time".
+    static func ticks(since start: NIODeadline) -> UInt32 {
+        1 + UInt32(truncatingIfNeeded: (NIODeadline.now() - start).nanoseconds / tick.nanoseconds)
+    }
+
+    /// When something is due.
+    var next: NIODeadline { min(nextTick, nextSweep) }
+
+    /// Takes in a connection if it has something to wait for.
+    mutating func add(_ block: TCPControlBlock) {
+        guard let pcb = block.pcb else { return }
+        if block.keepAliveIndex == nil, block.isKeptAlive {
+            block.keepAliveIndex = kept.count
+            kept.append(block)
+            if kept.count == 1 { nextSweep = .now() + Self.sweepInterval }
+        }
+        guard !block.isTimed, clwip_tcp_needs_fast_tick(pcb) != 0 || clwip_tcp_needs_slow_tick(pcb) != 0 else { return }
+        block.isTimed = true
+        timed.append(block)
+        if nextTick == .distantFuture { nextTick = .now() + Self.tick }
+    }
+
+    mutating func remove(_ block: TCPControlBlock) {
+        guard let index = block.keepAliveIndex else { return }
+        block.keepAliveIndex = nil
+        kept.swapAt(index, kept.count - 1)
+        kept.removeLast()
+        if index < kept.count { kept[index].keepAliveIndex = index }
+        unswept = min(unswept, kept.count)
+        if kept.isEmpty { nextSweep = .distantFuture }
+    }
+
+    /// The connections to run timers for now. Each is to be added again afterwards.
+    mutating func takeDue(_ now: NIODeadline) -> [TCPControlBlock] {
+        var due: [TCPControlBlock] = []
+        if nextTick <= now {
+            swap(&due, &timed)
+            for block in due { block.isTimed = false }
+            nextTick = .distantFuture
+        }
+        if nextSweep <= now {
+            if unswept == 0 { unswept = kept.count }
+            let rest = max(0, unswept - Self.sweepCount)
+            due += kept[rest..<unswept].lazy.filter { !$0.isTimed }
+            unswept = rest
+            nextSweep = now + (rest > 0 ? Self.tick : Self.sweepInterval)
+        }
+        return due
+    }
+}
