@@ -21,6 +21,10 @@ int clwip_support_checksum_replaced(void);
 /// library reach too.
 u16_t lwip_standard_chksum(const void *data, int length);
 
+/// Lets the process keep memory that it has freed: batches and segments are allocated and freed all the time, and what
+/// goes back to the kernel comes again page by page, at twice the cost of the work on it.
+void clwip_support_keep_memory(void);
+
 /// How a segment of the library becomes packets: `count` headers of `header` bytes, and `data` bytes among them.
 struct clwip_packet_shape {
     uint16_t header, data, count;

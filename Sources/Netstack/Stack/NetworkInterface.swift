@@ -2,6 +2,7 @@
 
 import CLwIP
 import CLwIPSupport
+import DequeModule
 import NIOCore
 
 /// What a NIC has moved and dropped since it was created.
@@ -42,8 +43,9 @@ package final class NetworkInterface {
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
-    /// Connections that have had a segment refused since the link last drained.
-    private var refused: [TCPControlBlock] = []
+    /// Connections that have had a segment refused, in the order in which the link will take more of them.
+    private var refused: Deque<TCPControlBlock> = []
+    private var isRetrying = false
     private var fragmenter = Fragmenter()
     var reassembler: Reassembler
     package var statistics = NICStatistics()
@@ -143,8 +145,13 @@ package final class NetworkInterface {
         let length = stack.current?.maximumSegmentSize ?? own
         let shape = clwip_support_shape(packet, length)
         let backlog = backlog
-        if backlog >= linkBacklogLimit, backlog >= 2 * linkBacklogLimit || shape.data > 0 {
-            if let block = stack.current { refused.append(block) }
+        // Nobody overtakes those that wait.
+        let isLate = shape.data > 0 && (backlog >= linkBacklogLimit || !refused.isEmpty && !isRetrying)
+        if isLate || backlog >= 2 * linkBacklogLimit {
+            if let block = stack.current, !block.isRefused {
+                block.isRefused = true
+                refused.append(block)
+            }
             return err_t(ERR_WOULDBLOCK.rawValue)
         }
         let (count, header) = (Int(shape.count), Int(shape.header))
@@ -190,9 +197,14 @@ extension NetworkInterface: LinkReceiver {
     }
 
     package func linkDrained() {
-        let blocks = refused
-        refused = []
-        if linkError == nil { stack.retryOutput(blocks) }
+        guard linkError == nil, !refused.isEmpty else { return }
+        isRetrying = true
+        defer { isRetrying = false }
+        stack.retryOutput { [self] in
+            guard backlog < linkBacklogLimit, let block = refused.popFirst() else { return nil }
+            block.isRefused = false
+            return block
+        }
     }
 
     package func linkEnded(_ error: (any Error)?) {

@@ -6,8 +6,10 @@ import NIOCore
 extension StackCore {
     /// Every packet is hostile until checked: none of these checks may be left to lwIP, which trusts its IP layer.
     ///
-    /// - Parameter range: where the packet lies in `batch`.
-    func input(_ range: Range<Int>, of batch: ByteBuffer, on nic: NetworkInterface) {
+    /// - Parameters:
+    ///   - range: where the packet lies in `batch`.
+    ///   - run: segments that wait for the next to join them.
+    func input(_ range: Range<Int>, of batch: ByteBuffer, on nic: NetworkInterface, after run: inout TCPSegmentRun?) {
         let packet = batch.readableBytesSpan.extracting(range)
         let header: IPHeader
         do {
@@ -23,7 +25,7 @@ extension StackCore {
         guard nic.promiscuous || nic.owns(header.destination) else { return nic.statistics.misdirectedDropped += 1 }
 
         guard header.fragment == nil else {
-            endRun(of: batch, on: nic)
+            end(&run, of: batch, on: nic)
             return reassemble(header, packet, on: nic)
         }
         let payload = packet.extracting(header.payload)
@@ -31,7 +33,7 @@ extension StackCore {
         case .tcp:
             let start = range.lowerBound
             let segment = start + header.payload.lowerBound..<start + header.payload.upperBound
-            tcpInput(header, payload, at: segment, packet, of: batch, on: nic)
+            tcpInput(header, payload, at: segment, packet, of: batch, on: nic, after: &run)
         case .udp: udpInput(header, payload, packet, on: nic)
         case .icmp where header.version == .v4, .icmpv6 where header.version == .v6:
             icmpInput(header, payload, packet, on: nic)
@@ -45,8 +47,9 @@ extension StackCore {
         switch nic.reassembler.add(header, packet: packet, now: .now()) {
         case .incomplete: break
         case .complete(let whole):
-            input(0..<whole.readableBytes, of: whole, on: nic)
-            endRun(of: whole, on: nic)
+            var run: TCPSegmentRun?
+            input(0..<whole.readableBytes, of: whole, on: nic, after: &run)
+            end(&run, of: whole, on: nic)
         case .dropped: nic.statistics.fragmentsDropped += 1
         }
     }
@@ -76,7 +79,7 @@ extension StackCore {
 
     private func tcpInput(
         _ header: IPHeader, _ segment: RawSpan, at range: Range<Int>, _ packet: RawSpan, of batch: ByteBuffer,
-        on nic: NetworkInterface
+        on nic: NetworkInterface, after run: inout TCPSegmentRun?
     ) {
         guard let tcp = try? TCPHeader(parsing: segment), tcp.sourcePort != 0, tcp.destinationPort != 0,
             InternetChecksum.isValid(segment, protocol: .tcp, in: header)
@@ -84,7 +87,7 @@ extension StackCore {
             return nic.statistics.malformedDropped += 1
         }
         if run?.add(header, tcp, at: range) == true { return }
-        endRun(of: batch, on: nic)
+        end(&run, of: batch, on: nic)
         if tcp.flags.contains(.syn), tcp.flags.isDisjoint(with: [.ack, .rst]) {
             let request = TCPForwardRequest(
                 header: header, tcp: tcp, segment: segment, packet: packet, on: nic, stack: self)
@@ -94,10 +97,9 @@ extension StackCore {
     }
 
     /// Gives the segments that wait to lwIP.
-    func endRun(of batch: ByteBuffer, on nic: NetworkInterface) {
-        guard let run else { return }
-        self.run = nil
-        feed(run, of: batch, on: nic)
+    func end(_ run: inout TCPSegmentRun?, of batch: ByteBuffer, on nic: NetworkInterface) {
+        if let run { feed(run, of: batch, on: nic) }
+        run = nil
     }
 
     /// Decides about a SYN. True when lwIP is to see it: it has the connection, or shall refuse it.

@@ -41,8 +41,6 @@ package final class StackCore {
     /// The segment that lwIP has, and its data.
     let loan: UnsafeMutablePointer<clwip_loan>
     var lent: ByteBuffer?
-    /// Segments of a batch that wait for the next to join them.
-    var run: TCPSegmentRun?
 
     private var depth = 0
     private var touched: [TCPControlBlock] = []
@@ -313,14 +311,15 @@ package final class StackCore {
             // Resets to segments of no connection leave through the default interface.
             clwip_set_default_netif(nic.netif)
             let bytes = packets.bytes
-            packets.forEachRange { input($0, of: bytes, on: nic) }
-            endRun(of: bytes, on: nic)
+            var run: TCPSegmentRun?
+            packets.forEachRange { input($0, of: bytes, on: nic, after: &run) }
+            end(&run, of: bytes, on: nic)
         }
     }
 
-    func retryOutput(_ blocks: [TCPControlBlock]) {
+    func retryOutput(_ next: () -> TCPControlBlock?) {
         turn {
-            for block in blocks { lend(block) { tcp_output($0) } }
+            while let block = next() { lend(block) { tcp_output($0) } }
         }
     }
 

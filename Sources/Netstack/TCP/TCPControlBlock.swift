@@ -24,6 +24,9 @@ package final class TCPControlBlock {
         var remote: TransportAddress
     }
 
+    /// The most bytes to queue that can't be sent yet.
+    private static let unsentLimit = 128 << 10
+
     private struct Events: OptionSet {
         let rawValue: UInt8
         static let opened = Events(rawValue: 1)
@@ -46,6 +49,8 @@ package final class TCPControlBlock {
     /// Whether the stack has it among those that lwIP's timers are run for, and where among those kept alive.
     var isTimed = false
     var keepAliveIndex: Int?
+    /// Whether it waits for the link to take a segment.
+    var isRefused = false
     /// The longest data the peer takes in a segment, and a packet of the NIC holds.
     private(set) var maximumSegmentSize: UInt16
     private var isSetUp = false
@@ -166,8 +171,6 @@ package final class TCPControlBlock {
     private func librarySent(_ count: Int) {
         guard let pcb else { return }
         pcb.pointee.snd_buf += UInt32(sendBuffer.use(count, budget: &stack.windowBudget))
-        // Waking a writer for every acknowledgment would cut its data into small writes.
-        if waitsForRoom, Int(pcb.pointee.snd_buf) >= sendBuffer.limit / 4 { note(.canWrite) }
     }
 
     /// The pcb is already freed.
@@ -231,12 +234,13 @@ package final class TCPControlBlock {
             // Whole segments, while there is more.
             let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
-            while code == 0, bytes.readableBytes > 0, pcb.pointee.snd_buf > 0 {
-                let count = min(Int(pcb.pointee.snd_buf), bytes.readableBytes, most)
+            while code == 0, bytes.readableBytes > 0 {
+                let count = min(room(pcb), bytes.readableBytes, most)
+                if count == 0 { break }
                 code = bytes.withUnsafeReadableBytes { clwip_tcp_write(pcb, $0.baseAddress, UInt16(count), segment) }
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
+                tcp_output(pcb)
             }
-            tcp_output(pcb)
             return code
         }
         waitsForRoom = bytes.readableBytes > 0
@@ -244,6 +248,13 @@ package final class TCPControlBlock {
         case nil, err_t(ERR_OK.rawValue), err_t(ERR_MEM.rawValue): break
         case let code?: throw .library(operation: "a write", code: Int(code))
         }
+    }
+
+    /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
+    /// or the peer had better wait with the writer.
+    private func room(_ pcb: UnsafeMutablePointer<tcp_pcb>) -> Int {
+        let unsent = Int(pcb.pointee.snd_lbb &- pcb.pointee.snd_nxt)
+        return max(0, min(Int(pcb.pointee.snd_buf), Self.unsentLimit - unsent))
     }
 
     /// Half-closes: the peer reads the end after everything written so far. Reading goes on.
@@ -301,6 +312,8 @@ package final class TCPControlBlock {
     func libraryLeft(_ left: UnsafeMutablePointer<tcp_pcb>?) -> Bool {
         if let left, left.pointee.state != TIME_WAIT {
             if handshakeDone, !isSetUp { setUp(left) }
+            // Waking a writer for every acknowledgment would cut its data into small writes.
+            if waitsForRoom, room(left) >= Self.unsentLimit / 2 { note(.canWrite) }
             return true
         }
         pcb = nil
