@@ -126,7 +126,9 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
 
     private func writeToSocket(_ block: TCPControlBlock) {
         guard let context, !stackFinished else { return }
-        if let bytes = block.read() { context.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
+        while context.channel.isWritable, let bytes = block.read() {
+            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        }
         guard block.isFinished else { return }
         stackFinished = true
         // An empty write is done after all others. Closing earlier would lose them.

@@ -105,7 +105,7 @@ import Testing
             writer.cancel()
             let written = try await writer.value
             // What both ends hold: the windows, and one write. Without back-pressure it would be as much as time allows.
-            #expect(written <= 4 << 16)
+            #expect(written <= 12 << 16)
             let all = try await {
                 try await near.closeWrite()
                 return try await far.readToEnd().readableBytes
