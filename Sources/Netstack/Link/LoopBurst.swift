@@ -4,21 +4,20 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// How long an event loop has been carrying packets without a look at its sockets.
+/// How much an event loop has carried between stacks without a look at its sockets.
 ///
 /// NIO looks at them when it has run out of tasks. Two stacks on one loop that pass each other packets never let it, since
-/// each batch makes the next. After a while the links of the loop stop, until a byte has come through a pipe: by
+/// each batch makes the next. After so many batches the links of the loop stop, until a byte has come through a pipe: by
 /// then the loop has seen every other descriptor, too.
 final class LoopBurst: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     nonisolated(unsafe) private static let ofThread = ThreadSpecificVariable<LoopBurst>()
-    private static let limit = TimeAmount.microseconds(200)
-    /// After so long without packets the loop has been idle.
-    private static let gap = TimeAmount.microseconds(200)
+    private static let batchLimit = 64
+    private static let byteLimit = 1 << 20
 
-    private var start = NIODeadline.now()
-    private var last = NIODeadline.now()
+    private var batchCount = 0
+    private var byteCount = 0
     private var pipe: (any Channel)?
     private var opensPipe = false
     /// What goes on after the pause. There is a pause while there is something.
@@ -41,10 +40,7 @@ final class LoopBurst: ChannelInboundHandler {
             waiting.append(resume)
             return true
         }
-        let now = NIODeadline.now()
-        if now - last > Self.gap { start = now }
-        last = now
-        guard now - start > Self.limit else { return false }
+        guard batchCount >= Self.batchLimit || byteCount >= Self.byteLimit else { return false }
         guard let pipe else {
             openPipe(eventLoop)
             return false
@@ -52,6 +48,12 @@ final class LoopBurst: ChannelInboundHandler {
         waiting.append(resume)
         pipe.writeAndFlush(ByteBuffer(integer: UInt8(0)), promise: nil)
         return true
+    }
+
+    /// Called for packets that are carried.
+    func carried(_ packets: PacketBatch) {
+        batchCount += 1
+        byteCount += packets.byteCount
     }
 
     private func openPipe(_ eventLoop: any EventLoop) {
@@ -72,8 +74,8 @@ final class LoopBurst: ChannelInboundHandler {
     }
 
     private func endPause() {
-        start = .now()
-        last = start
+        batchCount = 0
+        byteCount = 0
         let waiting = waiting
         self.waiting = []
         for resume in waiting { resume() }

@@ -83,9 +83,15 @@ package final class MemoryLinkDriver: LinkDriver {
     private func receive() {
         // Paused for a channel that takes nothing: at the end that must not hold anything back.
         guard receiver != nil, !isPaused || link.inbound.hasEnded else { return }
-        if LoopBurst.current.mustPause(eventLoop, { [self] in receive() }) { return }
+        let burst = LoopBurst.current
+        if burst.mustPause(eventLoop, { [self] in receive() }) { return }
         let (batches, end) = link.inbound.takeAll()
-        if !isPaused { for batch in batches { receiver?.linkReceived(batch) } }
+        if !isPaused {
+            for batch in batches {
+                burst.carried(batch)
+                receiver?.linkReceived(batch)
+            }
+        }
         guard let end, let receiver else { return }
         stop()
         receiver.linkEnded(end.error)
