@@ -13,29 +13,48 @@ enum { port = 5001 };
 struct end {
     struct tcp_pcb *pcb;
     uint64_t received;
+    /// Whether and where it is in the list of those with room.
+    bool has_room;
+    struct end *next;
 };
 
 struct bulk {
     const struct options *options;
     struct end *clients, *servers;
     uint32_t connected, accepted;
+    /// The senders that something was acknowledged to in this turn.
+    struct end *with_room;
 };
 
 static struct bulk bulk;
 static u8_t source[UINT16_MAX];
 
-static void fill(struct tcp_pcb *pcb) {
-    u32_t room;
-    while ((room = tcp_sndbuf(pcb)) > 0)
-        if (connection_write(pcb, source, (u16_t)LWIP_MIN(room, sizeof source)) != ERR_OK) break;
-    tcp_output(pcb);
+/// Fills the send buffers that have room. It's done once a turn: for each acknowledgment by itself the library would walk
+/// its queue of what is in flight.
+static void fill_all(struct host *sender) {
+    if (!bulk.with_room) return;
+    host_enter(sender);
+    for (struct end *end = bulk.with_room; end; end = end->next) {
+        u32_t room;
+        while ((room = tcp_sndbuf(end->pcb)) > 0)
+            if (connection_write(end->pcb, source, (u16_t)LWIP_MIN(room, sizeof source)) != ERR_OK) break;
+        tcp_output(end->pcb);
+        end->has_room = false;
+    }
+    bulk.with_room = NULL;
+}
+
+static void note_room(struct end *end) {
+    if (end->has_room) return;
+    end->has_room = true;
+    end->next = bulk.with_room;
+    bulk.with_room = end;
 }
 
 static err_t sent(void *argument, struct tcp_pcb *pcb, u16_t length) {
-    (void)argument;
+    (void)pcb;
     (void)length;
-    // Each acknowledgment frees two segments or so: larger pieces take fewer calls.
-    if (tcp_sndbuf(pcb) >= TCP_SND_BUF / 4) fill(pcb);
+    note_room(argument);
     return ERR_OK;
 }
 
@@ -75,9 +94,11 @@ static err_t connected(void *argument, struct tcp_pcb *pcb, err_t error) {
     return ERR_OK;
 }
 
-static void run_until(struct loop *loop, uint64_t end) {
-    do loop_turn(loop);
-    while (host_now < end);
+static void run_until(struct loop *loop, struct host *sender, uint64_t end) {
+    do {
+        fill_all(sender);
+        loop_turn(loop);
+    } while (host_now < end);
 }
 
 void run_bulk(struct loop *loop, const struct options *options) {
@@ -91,16 +112,16 @@ void run_bulk(struct loop *loop, const struct options *options) {
         if (!host_connect(&loop->client, port, connected, &bulk.clients[i])) fatal("a connect failed");
     while (bulk.connected < flows || bulk.accepted < flows) loop_turn(loop);
 
+    struct host *sender = options->down ? &loop->server : &loop->client;
     struct end *senders = options->down ? bulk.servers : bulk.clients;
     struct end *receivers = options->down ? bulk.clients : bulk.servers;
-    host_enter(options->down ? &loop->server : &loop->client);
-    for (uint32_t i = 0; i < flows; i++) fill(senders[i].pcb);
-    run_until(loop, host_now + (uint64_t)(options->seconds / 4 * 1e9));
+    for (uint32_t i = 0; i < flows; i++) note_room(&senders[i]);
+    run_until(loop, sender, host_now + (uint64_t)(options->seconds / 4 * 1e9));
 
     for (uint32_t i = 0; i < flows; i++) receivers[i].received = 0;
     uint64_t start = usage_clock();
     double processor = usage_processor();
-    run_until(loop, start + (uint64_t)(options->seconds * 1e9));
+    run_until(loop, sender, start + (uint64_t)(options->seconds * 1e9));
     double elapsed = (double)(usage_clock() - start) / 1e9;
     processor = usage_processor() - processor;
 

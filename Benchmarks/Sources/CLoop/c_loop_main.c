@@ -12,7 +12,8 @@ static const struct {
     const char *name;
     void (*run)(struct loop *, const struct options *);
 } workloads[] = {
-    {"bulk", run_bulk},
+    {"bulk", run_bulk},   {"latency", run_latency}, {"connect", run_connect},
+    {"dials", run_dials}, {"idle", run_idle},       {"udp", run_udp},
 };
 
 int c_loop_main(const char *subject, int argc, char **argv) {

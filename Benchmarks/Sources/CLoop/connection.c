@@ -61,7 +61,6 @@ void connection_opened(struct tcp_pcb *pcb, const struct options *options) {
 }
 
 err_t connection_write(struct tcp_pcb *pcb, const void *bytes, u16_t length) {
-    clwip_tcp_settle_segment_size(pcb);
     // The library queues 180 buffers at most, which would cut large windows short: it sees one in place of many.
     u16_t queued = pcb->snd_queuelen, hidden = queued > 1 ? queued - 1 : 0;
     pcb->snd_queuelen -= hidden;

@@ -81,17 +81,25 @@ void host_open(struct host *host, uint32_t address, struct host *peer, const str
     netif_set_up(&host->netif);
 }
 
+/// Forgets all but the newest connections in TIME-WAIT, which would stay for two minutes and hold all ports. The list
+/// begins with the newest, and is cut in one place: the library's own removal searches it from the start each time.
+static void limit_time_wait(void) {
+    int left = 8192;
+    struct tcp_pcb **link = &tcp_tw_pcbs;
+    while (*link && left--) link = &(*link)->next;
+    struct tcp_pcb *oldest = *link;
+    *link = NULL;
+    while (oldest) {
+        struct tcp_pcb *next = oldest->next;
+        tcp_free(oldest);
+        oldest = next;
+    }
+}
+
 void host_tick(struct host *host) {
-    enum { most_closed = 8192 };
     host_enter(host);
     tcp_fasttmr();
     if ((host->slow_tick = !host->slow_tick)) tcp_slowtmr();
-    // Connections in TIME-WAIT would stay for two minutes each and hold all ports; the list begins with the newest.
-    int closed = 0;
-    for (struct tcp_pcb *pcb = tcp_tw_pcbs, *next; pcb; pcb = next) {
-        next = pcb->next;
-        if (++closed > most_closed) clwip_time_wait_remove(pcb);
-    }
 }
 
 void host_listen(struct host *host, u16_t port, tcp_accept_fn accepted, void *argument) {
@@ -108,6 +116,7 @@ struct tcp_pcb *host_connect(struct host *host, u16_t port, tcp_connected_fn con
     if (!pcb) return NULL;
     // The library would search all its lists for a port, 16,384 of them, that no connection to anywhere has.
     host->last_port = host->last_port == UINT16_MAX ? 1024 : host->last_port + 1;
+    if (host->last_port % 4096 == 0) limit_time_wait();
     pcb->local_port = host->last_port;
     tcp_arg(pcb, argument);
     tcp_nagle_disable(pcb);
