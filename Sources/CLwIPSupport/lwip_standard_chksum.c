@@ -5,28 +5,41 @@
 #include <stdint.h>
 #include <string.h>
 
-u16_t lwip_standard_chksum(const void *data, int length) {
-    const uint8_t *bytes = data;
-    // Sums of 32-bit words as they lie in memory, which compilers turn into vector code: folding gives the sum of
-    // 16-bit words (RFC 1071 section 2). Both sums stay below 2^46 for the longest packet.
-    uint64_t even = 0, odd = 0;
+/// Inlined into what is compiled for one kind of processor or another, the first loop becomes vector code for it.
+__attribute__((always_inline)) static inline u16_t sum(const uint8_t *bytes, int length) {
+    // Words of any even size add up to the same sum once folded (RFC 1071 section 2): here the halves of 64-bit words.
+    // `all` overflows, but only by what `upper` holds, so the sum of the lower halves is what remains.
+    uint64_t all = 0, upper = 0;
     for (; length >= 8; bytes += 8, length -= 8) {
-        uint32_t words[2];
-        memcpy(words, bytes, sizeof words);
-        even += words[0];
-        odd += words[1];
+        uint64_t word;
+        memcpy(&word, bytes, sizeof word);
+        all += word;
+        upper += word >> 32;
     }
-    uint64_t sum = even + odd;
+    // Each of the two is below 2^46 for the longest packet.
+    uint64_t total = (all - (upper << 32)) + upper;
     for (; length >= 2; bytes += 2, length -= 2) {
         uint16_t word;
         memcpy(&word, bytes, sizeof word);
-        sum += word;
+        total += word;
     }
     if (length > 0) {
         uint16_t word = 0;
         memcpy(&word, bytes, 1);
-        sum += word;
+        total += word;
     }
-    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-    return (u16_t)sum;
+    while (total >> 16) total = (total & 0xffff) + (total >> 16);
+    return (u16_t)total;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static u16_t sum_avx2(const uint8_t *bytes, int length) { return sum(bytes, length); }
+#endif
+
+u16_t lwip_standard_chksum(const void *data, int length) {
+#ifdef __x86_64__
+    // Not a function that the dynamic linker resolves (IFUNC): the library may be bound before the program is.
+    if (length >= 64 && __builtin_cpu_supports("avx2")) return sum_avx2(data, length);
+#endif
+    return sum(data, length);
 }
