@@ -73,7 +73,7 @@ void echo_send(struct echo *echo, u16_t length) {
 }
 
 void echo_close(struct echo *echo) {
-    host_enter(&echo->loop->client);
+    host_enter_connection(&echo->loop->client, echo->pcb);
     connection_close(echo->pcb);
     echo->pcb = NULL;
 }

@@ -5,6 +5,8 @@
 #include "connection.h"
 #include "outcome.h"
 
+#include <lwip/prot/ip4.h>
+#include <lwip/prot/tcp.h>
 #include <stdlib.h>
 
 uint64_t host_now;
@@ -15,6 +17,33 @@ void host_enter(struct host *host) {
     if (current == host) return;
     clwip_exchange(current ? &current->heads : NULL, &host->heads);
     current = host;
+}
+
+// MARK: Shards
+
+static void select_shard(struct host *host, u32_t shard) {
+    if (shard == host->shard) return;
+    host->shards[host->shard] = (struct shard){tcp_active_pcbs, tcp_tw_pcbs};
+    tcp_active_pcbs = host->shards[shard].active;
+    tcp_tw_pcbs = host->shards[shard].time_wait;
+    host->shard = shard;
+}
+
+/// The shard of a connection, from its four, of which the addresses are always the same two.
+static u32_t shard_of(const struct host *host, u16_t local_port, u16_t remote_port) {
+    return ((u32_t)local_port << 16 | remote_port) % host->options->shards;
+}
+
+void host_enter_connection(struct host *host, const struct tcp_pcb *pcb) {
+    host_enter(host);
+    select_shard(host, shard_of(host, pcb->local_port, pcb->remote_port));
+}
+
+static void select_shard_of_packet(struct host *host, const struct pbuf *packet) {
+    const struct ip_hdr *ip = packet->payload;
+    if (host->options->shards == 1 || IPH_PROTO(ip) != IP_PROTO_TCP) return;
+    const struct tcp_hdr *tcp = (const struct tcp_hdr *)((const u8_t *)packet->payload + IP_HLEN);
+    select_shard(host, shard_of(host, lwip_ntohs(tcp->dest), lwip_ntohs(tcp->src)));
 }
 
 // MARK: The link
@@ -57,6 +86,7 @@ size_t host_deliver(struct host *host) {
         if (!delivered) host_enter(host);
         wire->first = (wire->first + 1) & (wire->capacity - 1);
         wire->count--;
+        select_shard_of_packet(host, next.packet);
         if (host->netif.input(next.packet, &host->netif) != ERR_OK) pbuf_free(next.packet);
     }
     return delivered;
@@ -71,6 +101,8 @@ static err_t add(struct netif *netif) {
 
 void host_open(struct host *host, uint32_t address, struct host *peer, const struct options *options) {
     *host = (struct host){.address = clwip_ip4(address), .peer = peer, .options = options, .last_port = 1023};
+    host->shards = calloc(options->shards, sizeof *host->shards);
+    if (!host->shards) fatal("no memory for lists");
     host_enter(host);
     ip_addr_t mask = clwip_ip4(0xffffff00), none = clwip_ip4(0);
     if (!netif_add(&host->netif, ip_2_ip4(&host->address), ip_2_ip4(&mask), ip_2_ip4(&none), host, add, ip_input))
@@ -98,8 +130,16 @@ static void limit_time_wait(void) {
 
 void host_tick(struct host *host) {
     host_enter(host);
-    tcp_fasttmr();
-    if ((host->slow_tick = !host->slow_tick)) tcp_slowtmr();
+    bool slow = host->tick / host_tick_slices % 2 == 1;
+    u32_t slice = host->tick++ % host_tick_slices, ticks = tcp_ticks;
+    for (u32_t shard = slice; shard < host->options->shards; shard += host_tick_slices) {
+        select_shard(host, shard);
+        tcp_fasttmr();
+        if (slow) tcp_slowtmr();
+        // Each run counts as half a second: only the last slice's may.
+        tcp_ticks = ticks;
+    }
+    if (slow && slice == host_tick_slices - 1) tcp_ticks++;
 }
 
 void host_listen(struct host *host, u16_t port, tcp_accept_fn accepted, void *argument) {
@@ -118,6 +158,7 @@ struct tcp_pcb *host_connect(struct host *host, u16_t port, tcp_connected_fn con
     host->last_port = host->last_port == UINT16_MAX ? 1024 : host->last_port + 1;
     if (host->last_port % 4096 == 0) limit_time_wait();
     pcb->local_port = host->last_port;
+    select_shard(host, shard_of(host, pcb->local_port, port));
     tcp_arg(pcb, argument);
     tcp_nagle_disable(pcb);
     if (tcp_connect(pcb, &host->peer->address, port, connected) == ERR_OK) return pcb;

@@ -17,6 +17,11 @@ struct wire {
     size_t first, count, capacity;
 };
 
+/// The connections of one hash.
+struct shard {
+    struct tcp_pcb *active, *time_wait;
+};
+
 struct host {
     /// Its share of the library's globals while the other end's are in place.
     struct clwip_instance heads;
@@ -24,9 +29,12 @@ struct host {
     ip_addr_t address;
     struct host *peer;
     struct wire wire;
+    /// All but the one whose lists are in the library's place, or in `heads`.
+    struct shard *shards;
+    u32_t shard;
     const struct options *options;
     u16_t last_port;
-    bool slow_tick;
+    u32_t tick;
 };
 
 /// The time that packets sent now carry, set by the loop.
@@ -37,10 +45,14 @@ void host_open(struct host *host, uint32_t address, struct host *peer, const str
 /// Puts the host's globals in the library's place. Whatever calls the library comes through here first.
 void host_enter(struct host *host);
 
+/// The same, for what takes a connection out of a list.
+void host_enter_connection(struct host *host, const struct tcp_pcb *pcb);
+
 /// Gives the stack what has arrived by now. The result is the number of packets.
 size_t host_deliver(struct host *host);
 
-/// What falls due every 250 ms.
+/// Runs the timers of a part of the connections: of all, in as many calls.
+enum { host_tick_slices = 16 };
 void host_tick(struct host *host);
 
 /// When the next packet arrives, or UINT64_MAX.

@@ -2,6 +2,7 @@
 
 #include "loop.h"
 
+#include "outcome.h"
 #include "usage.h"
 
 #include <time.h>
@@ -10,6 +11,7 @@ void loop_open(struct loop *loop, const struct options *options) {
     lwip_init();
     host_now = usage_clock();
     loop->next_tick = host_now;
+    loop->deadline = host_now + (uint64_t)((2 * options->seconds + 100) * 1e9);
     loop->longest_tick = 0;
     host_open(&loop->client, 0x0a000001, &loop->server, options);
     host_open(&loop->server, 0x0a000002, &loop->client, options);
@@ -24,10 +26,11 @@ static void tick(struct loop *loop, struct host *host) {
 
 void loop_turn(struct loop *loop) {
     host_now = usage_clock();
+    if (host_now > loop->deadline) fatal("the measurement takes too long");
     size_t delivered = host_deliver(&loop->server);
     delivered += host_deliver(&loop->client);
     if (host_now >= loop->next_tick) {
-        loop->next_tick = host_now + (uint64_t)TCP_FAST_INTERVAL * 1000000;
+        loop->next_tick = host_now + (uint64_t)TCP_FAST_INTERVAL * 1000000 / host_tick_slices;
         tick(loop, &loop->client);
         tick(loop, &loop->server);
     } else if (!delivered) {

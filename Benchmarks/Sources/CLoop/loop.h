@@ -7,7 +7,7 @@
 
 struct loop {
     struct host client, server;
-    uint64_t next_tick;
+    uint64_t next_tick, deadline;
     /// The longest that the timers of one end have taken, in nanoseconds.
     uint64_t longest_tick;
 };

@@ -33,6 +33,7 @@ bool options_parse(struct options *options, const char *subject, int argc, char 
     *options = (struct options){
         .subject = subject, .workload = "bulk", .down = true, .mtu = 1500, .flows = 1, .seconds = 1,
         .concurrency = 1, .connections = 1000, .size = 1400, .window = 65535,
+        .shards = 1,
     };
     const struct number numbers[] = {
         {"--mtu", &options->mtu, 576, 65535},

@@ -22,6 +22,8 @@ struct options {
     uint32_t window;
     /// The most payload of a segment: what the MTU leaves, if it isn't said. The library is built for 1460.
     uint32_t segment;
+    /// How many lists the connections of each end are spread over.
+    uint32_t shards;
 };
 
 /// False, after a message, if the arguments make no sense.

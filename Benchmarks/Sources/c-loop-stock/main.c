@@ -2,4 +2,4 @@
 
 #include <CLoop.h>
 
-int main(int argc, char **argv) { return c_loop_main("c-loop-stock", argc, argv); }
+int main(int argc, char **argv) { return c_loop_main("c-loop-stock", false, argc, argv); }

@@ -53,5 +53,5 @@ int main(int argc, char **argv) {
         fprintf(stderr, "c-loop: the library does not call our sys_arch_protect and lwip_standard_chksum\n");
         return 1;
     }
-    return c_loop_main("c-loop", argc, argv);
+    return c_loop_main("c-loop", true, argc, argv);
 }
