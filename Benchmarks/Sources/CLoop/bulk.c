@@ -29,8 +29,8 @@ struct bulk {
 static struct bulk bulk;
 static u8_t source[UINT16_MAX];
 
-/// Fills the send buffers that have room. It's done once a turn: for each acknowledgment by itself the library would walk
-/// its queue of what is in flight.
+/// Fills the send buffers that have room. It's done once a turn: for each acknowledgment by itself, the library would
+/// walk its queue of what is in flight.
 static void fill_all(struct host *sender) {
     if (!bulk.with_room) return;
     host_enter(sender);

@@ -53,7 +53,7 @@ static void wire_put(struct wire *wire, struct pbuf *packet, uint64_t due) {
         size_t capacity = wire->capacity ? wire->capacity * 2 : 256;
         struct in_flight *ring = malloc(capacity * sizeof *ring);
         if (!ring) fatal("no memory for packets in flight");
-        for (size_t i = 0; i < wire->count; i++) ring[i] = wire->ring[(wire->first + i) % wire->capacity];
+        for (size_t i = 0; i < wire->count; i++) ring[i] = wire->ring[(wire->first + i) & (wire->capacity - 1)];
         free(wire->ring);
         *wire = (struct wire){ring, 0, wire->count, capacity};
     }

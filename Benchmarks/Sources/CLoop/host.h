@@ -29,7 +29,7 @@ struct host {
     ip_addr_t address;
     struct host *peer;
     struct wire wire;
-    /// All but the one whose lists are in the library's place, or in `heads`.
+    /// The lists of all shards but the current one, which are the library's or in `heads`.
     struct shard *shards;
     u32_t shard;
     const struct options *options;

@@ -14,7 +14,8 @@ struct loop {
 
 void loop_open(struct loop *loop, const struct options *options);
 
-/// One round: the server takes what has arrived, then the client, then timers that are due. Sleeps if there was nothing.
+/// One round: the server takes what has arrived, then the client, then timers that are due. Sleeps if there was
+/// nothing.
 void loop_turn(struct loop *loop);
 
 #endif

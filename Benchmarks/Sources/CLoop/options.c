@@ -42,7 +42,8 @@ bool options_parse(struct options *options, const char *subject, int argc, char 
         {"--concurrency", &options->concurrency, 1, 4096},
         {"--connections", &options->connections, 1, 1000000},
         {"--size", &options->size, 1, 65507},
-        {"--window", &options->window, 65535, 1 << 30},
+        // The library counts the buffers of a window in 16 bits.
+        {"--window", &options->window, 65535, 32 << 20},
         {"--segment", &options->segment, 536, 65535 - headers},
     };
     for (int i = 1; i < argc; i += 2) {
