@@ -23,6 +23,7 @@ let package = Package(
     name: "RemoteNetstack",
     products: [
         .library(name: "CLwIP", targets: ["CLwIP"]),
+        .library(name: "CLwIPSupport", targets: ["CLwIPSupport"]),
         .library(name: "Netstack", targets: ["Netstack"]),
         .library(name: "NetstackLinks", targets: ["NetstackLinks"]),
         .library(name: "NetstackNIO", targets: ["NetstackNIO"]),
