@@ -23,7 +23,7 @@ let package = Package(
     name: "RemoteNetstack",
     products: [
         .library(name: "CLwIP", targets: ["CLwIP"]),
-        .library(name: "CLwIPSupport", targets: ["CLwIPSupport"]),
+        .library(name: "CLwIPChecksum", targets: ["CLwIPChecksum"]),
         .library(name: "Netstack", targets: ["Netstack"]),
         .library(name: "NetstackLinks", targets: ["NetstackLinks"]),
         .library(name: "NetstackNIO", targets: ["NetstackNIO"]),
@@ -43,10 +43,11 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLwIP", path: "CLwIP", pkgConfig: "lwip", providers: [.apt(["liblwip-dev"])]),
-        .target(name: "CLwIPSupport", dependencies: ["CLwIP"]),
+        .target(name: "CLwIPChecksum"),
+        .target(name: "CLwIPSupport", dependencies: ["CLwIP", "CLwIPChecksum"]),
         .target(
             name: "Netstack",
-            dependencies: ["CLwIP", "CLwIPSupport", nio, nioPosix, concurrencyHelpers, collections],
+            dependencies: ["CLwIP", "CLwIPChecksum", "CLwIPSupport", nio, nioPosix, concurrencyHelpers, collections],
             swiftSettings: settings),
         .target(
             name: "NetstackLinks",

@@ -12,7 +12,7 @@ let package = Package(
         .target(name: "CLoop", dependencies: [.product(name: "CLwIP", package: "RemoteNetstack")]),
         .executableTarget(
             name: "c-loop",
-            dependencies: ["CLoop", .product(name: "CLwIPSupport", package: "RemoteNetstack")]),
+            dependencies: ["CLoop", .product(name: "CLwIPChecksum", package: "RemoteNetstack")]),
         .executableTarget(name: "c-loop-stock", dependencies: ["CLoop"]),
     ],
     cLanguageStandard: .gnu11

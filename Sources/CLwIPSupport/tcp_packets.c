@@ -2,6 +2,7 @@
 
 #include "CLwIPSupport.h"
 
+#include <CLwIPChecksum.h>
 #include <lwip/pbuf.h>
 #include <string.h>
 

@@ -15,7 +15,16 @@ static struct host *current;
 
 void host_enter(struct host *host) {
     if (current == host) return;
-    clwip_exchange(current ? &current->heads : NULL, &host->heads);
+    if (current)
+        current->heads = (struct heads){tcp_active_pcbs, tcp_listen_pcbs.pcbs, tcp_tw_pcbs, udp_pcbs,
+                                        netif_list,      netif_default,        tcp_ticks};
+    tcp_active_pcbs = host->heads.active;
+    tcp_listen_pcbs.pcbs = host->heads.listening;
+    tcp_tw_pcbs = host->heads.time_wait;
+    udp_pcbs = host->heads.udp;
+    netif_list = host->heads.netifs;
+    netif_default = host->heads.default_netif;
+    tcp_ticks = host->heads.ticks;
     current = host;
 }
 

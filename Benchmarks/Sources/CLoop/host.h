@@ -22,9 +22,17 @@ struct shard {
     struct tcp_pcb *active, *time_wait;
 };
 
+/// The globals of the library that make up one host.
+struct heads {
+    struct tcp_pcb *active, *listening, *time_wait;
+    struct udp_pcb *udp;
+    struct netif *netifs, *default_netif;
+    u32_t ticks;
+};
+
 struct host {
     /// Its share of the library's globals while the other end's are in place.
-    struct clwip_instance heads;
+    struct heads heads;
     struct netif netif;
     ip_addr_t address;
     struct host *peer;

@@ -17,10 +17,6 @@ int clwip_support_iss_replaced(void);
 /// The same for our `ip_chksum_pseudo`.
 int clwip_support_checksum_replaced(void);
 
-/// The sum of 16-bit words as they lie in memory (RFC 1071), folded, not complemented: ours, which calls made inside the
-/// library reach too.
-u16_t lwip_standard_chksum(const void *data, int length);
-
 /// Lets the process keep memory that it has freed: batches and segments are allocated and freed all the time, and what
 /// goes back to the kernel comes again page by page, at twice the cost of the work on it.
 void clwip_support_keep_memory(void);

@@ -1,6 +1,6 @@
 // The checksum of IPv4, ICMP, UDP and TCP (RFC 1071).
 
-import CLwIPSupport
+import CLwIPChecksum
 import NIOCore
 
 /// A running ones' complement sum of 16-bit words.

@@ -1,12 +1,13 @@
 // The Internet checksum (RFC 1071) in place of the library's, which takes over half of its time on a TCP segment.
 // Nothing but speed depends on this definition being the one that is called.
 
-#include <lwip/arch.h>
+#include "CLwIPChecksum.h"
+
 #include <stdint.h>
 #include <string.h>
 
 /// Inlined into what is compiled for one kind of processor or another, the first loop becomes vector code for it.
-__attribute__((always_inline)) static inline u16_t sum(const uint8_t *bytes, int length) {
+__attribute__((always_inline)) static inline uint16_t sum(const uint8_t *bytes, int length) {
     // Words of any even size add up to the same sum once folded (RFC 1071 section 2): here the halves of 64-bit words.
     // `all` overflows, but only by what `upper` holds, so the sum of the lower halves is what remains.
     uint64_t all = 0, upper = 0;
@@ -29,14 +30,14 @@ __attribute__((always_inline)) static inline u16_t sum(const uint8_t *bytes, int
         total += word;
     }
     while (total >> 16) total = (total & 0xffff) + (total >> 16);
-    return (u16_t)total;
+    return (uint16_t)total;
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static u16_t sum_avx2(const uint8_t *bytes, int length) { return sum(bytes, length); }
+__attribute__((target("avx2"))) static uint16_t sum_avx2(const uint8_t *bytes, int length) { return sum(bytes, length); }
 #endif
 
-u16_t lwip_standard_chksum(const void *data, int length) {
+uint16_t lwip_standard_chksum(const void *data, int length) {
 #ifdef __x86_64__
     // Not a function that the dynamic linker resolves (IFUNC): the library may be bound before the program is.
     if (length >= 64 && __builtin_cpu_supports("avx2")) return sum_avx2(data, length);
