@@ -158,13 +158,13 @@ struct clwip_loan {
 static void clwip_loan_returned(struct pbuf *p) { (void)p; }
 
 /// The loan as a buffer. Nothing may be left of it in the library when the call returns (see `clwip_tcp_is_next`).
-static inline struct pbuf *clwip_lend(struct clwip_loan *loan, u16_t header_length, void *data, u16_t length) {
+static inline struct pbuf *clwip_lend(struct clwip_loan *loan, u16_t header_length, const void *data, u16_t length) {
     loan->header.custom_free_function = clwip_loan_returned;
     loan->data.custom_free_function = clwip_loan_returned;
     struct pbuf *first =
         pbuf_alloced_custom(PBUF_RAW, header_length, PBUF_REF, &loan->header, loan->bytes, sizeof loan->bytes);
     if (length > 0)
-        pbuf_cat(first, pbuf_alloced_custom(PBUF_RAW, length, PBUF_REF, &loan->data, data, length));
+        pbuf_cat(first, pbuf_alloced_custom(PBUF_RAW, length, PBUF_REF, &loan->data, (void *)data, length));
     return first;
 }
 
@@ -226,9 +226,12 @@ static inline err_t clwip_tcp_write(struct tcp_pcb *pcb, const void *bytes, u16_
 }
 
 /// The longest segment worth queueing: many times the MSS, but no more than a quarter of the congestion window, which
-/// loss makes small, and half of the largest window that the peer has announced.
+/// loss makes small. Where the largest window that the peer has announced is less than two segments, half of that: it
+/// would hold one, and wait for the other.
 static inline u16_t clwip_tcp_segment_length(const struct tcp_pcb *pcb) {
-    u32_t most = LWIP_MIN(LWIP_MIN(pcb->cwnd / 4, pcb->snd_wnd_max / 2), 0xf000);
+    u32_t half = pcb->snd_wnd_max / 2;
+    if (half < pcb->mss) return half ? (u16_t)half : pcb->mss;
+    u32_t most = LWIP_MIN(LWIP_MIN(pcb->cwnd / 4, half), 0xf000);
     return most <= pcb->mss ? pcb->mss : (u16_t)(most - most % pcb->mss);
 }
 

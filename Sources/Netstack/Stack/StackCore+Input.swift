@@ -156,10 +156,10 @@ extension StackCore {
         var from = run.ip.source.library(on: nic)
         var to = run.ip.destination.library(on: nic)
         withUnsafeMutableBytes(of: &loan.pointee.bytes) { run.writeHeader(from: batch.readableBytesSpan, to: $0) }
-        var data = run.joinedData(from: batch)
+        let data = run.joinedData(from: batch)
         lent = data
         // Good for as long as the call takes: lwIP keeps nothing of what is next in order, and writes to no data.
-        data.withUnsafeMutableReadableBytes {
+        data.withUnsafeReadableBytes {
             let packet = clwip_lend(loan, UInt16(run.header.count), $0.baseAddress, UInt16($0.count))
             clwip_tcp_input(packet, nic.netif, &from, &to)
         }

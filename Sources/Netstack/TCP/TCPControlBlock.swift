@@ -25,7 +25,7 @@ package final class TCPControlBlock {
     }
 
     /// The most bytes to queue that can't be sent yet.
-    private static let unsentLimit = 128 << 10
+    private static let unsentLimit = 64 << 10
 
     private struct Events: OptionSet {
         let rawValue: UInt8

@@ -64,8 +64,13 @@ struct TCPSegmentRun {
         bytes.storeBytes(of: window.bigEndian, toByteOffset: 14, as: UInt16.self)
     }
 
-    /// The data of all segments together.
+    /// The data of all segments together: copied, unless they are a large part of the batch as they are.
     func joinedData(from batch: ByteBuffer) -> ByteBuffer {
+        if data.count == 1, byteCount >= batch.readableBytes / 4,
+            let slice = batch.getSlice(at: batch.readerIndex + data[0].lowerBound, length: byteCount)
+        {
+            return slice
+        }
         var joined = ByteBuffer()
         joined.reserveCapacity(byteCount)
         batch.withUnsafeReadableBytes { bytes in
