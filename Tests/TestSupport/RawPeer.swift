@@ -22,10 +22,12 @@ package struct RawPeer: Sendable {
     }
 
     /// A stack with a listener on port 80, and the endpoint to reach it by.
-    package static func with(_ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void) async throws {
+    package static func with(
+        mtu: Int? = 1500, _ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void
+    ) async throws {
         let stack = try Stack()
         let endpoint = Endpoint()
-        try await stack.createNIC(1, endpoint: endpoint, addresses: [stackAddress.address])
+        try await stack.createNIC(1, endpoint: endpoint, addresses: [stackAddress.address], mtu: mtu)
         try await stack.addRoute(to: .everyIPv4, via: 1)
         let listener = try await stack.listen(port: stackAddress.port)
         do {
@@ -39,10 +41,17 @@ package struct RawPeer: Sendable {
     }
 
     /// Opens the connection.
-    package mutating func handshake(window: UInt16) async throws {
-        try await send(.syn, sequence: first &- 1, acknowledgment: 0, window: window)
-        stackFirst = try await next { $0.flags == [.syn, .ack] }.header.sequenceNumber &+ 1
+    ///
+    /// - Returns: the header of the stack's SYN-ACK.
+    @discardableResult
+    package mutating func handshake(window: UInt16, options: [UInt8] = []) async throws -> TCPHeader {
+        try await endpoint.write(
+            tcpPacket(
+                .syn, from: source, to: Self.stackAddress, sequence: first &- 1, window: window, options: options))
+        let answer = try await next { $0.flags == [.syn, .ack] }.header
+        stackFirst = answer.sequenceNumber &+ 1
         try await send(.ack, window: window)
+        return answer
     }
 
     /// Sends a segment; offsets count from the first byte of each direction.
@@ -63,13 +72,6 @@ package struct RawPeer: Sendable {
             acknowledgment: stackFirst &+ acknowledged, window: window, payload: payload)
     }
 
-    private func send(_ flags: TCPHeader.Flags, sequence: UInt32, acknowledgment: UInt32, window: UInt16) async throws {
-        try await endpoint.write(
-            tcpPacket(
-                flags, from: source, to: Self.stackAddress, sequence: sequence, acknowledgment: acknowledgment,
-                window: window))
-    }
-
     /// The next segment of this connection that fits.
     package func next(
         where fits: (TCPHeader) -> Bool = { _ in true }
@@ -78,7 +80,10 @@ package struct RawPeer: Sendable {
             let packet = try #require(await endpoint.read())
             let header = try IPHeader(parsing: packet.readableBytesSpan)
             guard header.upperLayerProtocol == .tcp else { continue }
-            let tcp = try TCPHeader(parsing: packet.readableBytesSpan.extracting(header.payload))
+            let segment = packet.readableBytesSpan.extracting(header.payload)
+            let isIntact = InternetChecksum.isValid(segment, protocol: .tcp, in: header)
+            #expect(isIntact)
+            let tcp = try TCPHeader(parsing: segment)
             guard tcp.destinationPort == source.port, fits(tcp) else { continue }
             let start = header.headerLength + tcp.dataOffset
             return (
@@ -88,19 +93,20 @@ package struct RawPeer: Sendable {
     }
 }
 
-/// A whole packet with one TCP segment.
+/// A whole packet with one TCP segment. The length of `options` is a multiple of four.
 package func tcpPacket(
     _ flags: TCPHeader.Flags, from source: TransportAddress, to destination: TransportAddress, sequence: UInt32 = 1,
-    acknowledgment: UInt32 = 0, window: UInt16 = 1000, payload: ByteBuffer = ByteBuffer()
+    acknowledgment: UInt32 = 0, window: UInt16 = 1000, options: [UInt8] = [], payload: ByteBuffer = ByteBuffer()
 ) -> ByteBuffer {
     var packet = ByteBuffer()
-    let length = 20 + payload.readableBytes
+    let length = 20 + options.count + payload.readableBytes
     try? IPHeader.write(
         source: source.address, destination: destination.address, protocol: .tcp, payloadLength: length, to: &packet)
     let start = packet.readableBytes
     packet.writeMultipleIntegers(
-        source.port, destination.port, sequence, acknowledgment, UInt8(5 << 4), flags.rawValue, window, UInt16(0),
-        UInt16(0))
+        source.port, destination.port, sequence, acknowledgment, UInt8((20 + options.count) / 4) << 4, flags.rawValue,
+        window, UInt16(0), UInt16(0))
+    packet.writeBytes(options)
     packet.writeImmutableBuffer(payload)
     var checksum = InternetChecksum()
     checksum.addPseudoHeader(

@@ -113,6 +113,33 @@ extension SHA256 {
         }
     }
 
+    /// Two stacks on one loop make each other work without end; the loop must look at its sockets all the same.
+    @Test func aDialSucceedsWhileOthersUpload() async throws {
+        let sink = try KernelServer(.v4) { socket in while try socket.read() != nil {} }
+        let echo = try KernelServer.echo(.v4)
+        try await Tunnel.with(.memory) { tunnel in
+            try await withThrowingTaskGroup(of: Void.self) { uploads in
+                for _ in 0..<4 {
+                    let connection = try await tunnel.connect(.v4, port: sink.port)
+                    uploads.addTask {
+                        let bytes = pattern(1 << 16)
+                        while !Task.isCancelled {
+                            do { try await connection.write(bytes) } catch is CancellationError { break }
+                        }
+                        await connection.reset()
+                    }
+                }
+                for _ in 0..<20 {
+                    let connection = try await tunnel.connect(.v4, port: echo.port)
+                    try await connection.write("hello")
+                    try await connection.closeWrite()
+                    #expect(try await connection.readToEnd() == ByteBuffer(string: "hello"))
+                }
+                uploads.cancelAll()
+            }
+        }
+    }
+
     @Test(arguments: everyWay)
     func aClosedPortIsRefused(_ kind: LinkKind, _ version: IPVersion) async throws {
         let port = try closedPort()

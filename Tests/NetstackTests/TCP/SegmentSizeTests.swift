@@ -1,0 +1,96 @@
+// How long segments and windows are, as a peer sees them on the wire.
+
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import Netstack
+
+@Suite struct SegmentSizeTests {
+    /// MSS 1400, window scale 3.
+    private static let options: [UInt8] = [2, 4, 0x05, 0x78, 1, 3, 3, 3]
+
+    @Test func segmentsAreNoLongerThanThePeerTakes() async throws {
+        for (options, limit) in [([], 536), ([2, 4, 0x05, 0x78], 1400)] as [([UInt8], Int)] {
+            try await RawPeer.with { stack, listener, endpoint in
+                var peer = RawPeer(endpoint)
+                try await peer.handshake(window: 65535, options: options)
+                let connection = try #require(await listener.first { _ in true })
+                let sent = pattern(60_000)
+                async let write: Void = connection.write(sent)
+                var received = ByteBuffer()
+                while received.readableBytes < sent.readableBytes {
+                    // The checksums of what is read have been checked.
+                    let (header, payload) = try await peer.next { !$0.flags.contains(.syn) }
+                    #expect(payload.readableBytes <= limit)
+                    #expect(header.sequenceNumber == peer.stackFirst &+ UInt32(received.readableBytes))
+                    received.writeImmutableBuffer(payload)
+                    try await peer.send(.ack, acknowledging: UInt32(received.readableBytes), window: 65535)
+                }
+                #expect(received == sent)
+                try await write
+                await connection.close()
+            }
+        }
+    }
+
+    @Test func theSYNAnnouncesWhatAPacketHolds() async throws {
+        for (mtu, mss) in [(576, 536), (1500, 1460), (9000, 8960), (65535, 65495)] as [(Int, UInt16)] {
+            try await RawPeer.with(mtu: mtu) { stack, listener, endpoint in
+                var peer = RawPeer(endpoint)
+                let answer = try await peer.handshake(window: 65535, options: Self.options)
+                #expect(answer.maximumSegmentSize == mss)
+                #expect(answer.windowScale == 7)
+                try await #require(await listener.first { _ in true }).reset()
+            }
+        }
+    }
+
+    @Test func theWindowIsLargeWhereThePeerScales() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            try await peer.handshake(window: 65535, options: Self.options)
+            let connection = try #require(await listener.first { _ in true })
+            try await peer.send(.ack, window: 65535, payload: pattern(1400))
+            try await peer.send(.ack, at: 1400, window: 65535, payload: pattern(1400))
+            let window = try await peer.next { $0.acknowledgmentNumber == peer.first &+ 2800 }.header.window
+            #expect(Int(window) << 7 > 200_000)
+            await connection.reset()
+        }
+    }
+
+    /// RFC 7323 section 2.2: without the option in both SYNs, neither side scales.
+    @Test func theWindowIsNotScaledWhereThePeerDoesNot() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            let answer = try await peer.handshake(window: 65535)
+            #expect(answer.windowScale == nil)
+            let connection = try #require(await listener.first { _ in true })
+            try await peer.send(.ack, window: 65535, payload: pattern(500))
+            try await peer.send(.ack, at: 500, window: 65535, payload: pattern(500))
+            let window = try await peer.next { $0.acknowledgmentNumber == peer.first &+ 1000 }.header.window
+            #expect(window >= 60_000)
+            await connection.reset()
+        }
+    }
+
+    /// A peer whose window holds no two of its own segments must still get data without a wait for lwIP's persist timer.
+    @Test func aWindowSmallerThanTwoSegmentsIsFilledInParts() async throws {
+        try await RawPeer.with(mtu: 65535) { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            try await peer.handshake(window: 65535, options: [2, 4, 0xff, 0xd7])
+            let connection = try #require(await listener.first { _ in true })
+            let sent = pattern(500_000)
+            async let write: Void = connection.write(sent)
+            var count = 0
+            while count < sent.readableBytes {
+                let payload = try await peer.next { !$0.flags.contains(.syn) }.payload
+                #expect(payload.readableBytes <= 32768)
+                count += payload.readableBytes
+                try await peer.send(.ack, acknowledging: UInt32(count), window: 65535)
+            }
+            try await write
+            await connection.close()
+        }
+    }
+}
