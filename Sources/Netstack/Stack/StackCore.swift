@@ -334,7 +334,9 @@ package final class StackCore {
     func shutDown() {
         guard !isShutDown else { return }
         for block in connections.values { block.end(.stackShutDown, tellPeer: true) }
+        // They hold on to their stack.
         closing.removeAll()
+        timers = TCPTimers()
         for nic in nics.values { remove(nic, .stackShutDown) }
         isShutDown = true
         for listener in listeners.values { listener.end(.stackShutDown) }
