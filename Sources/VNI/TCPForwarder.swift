@@ -34,43 +34,42 @@ public struct TCPForwarder: Sendable {
 
     /// Runs on the stack's event loop, as do the sockets: a packet crosses no thread on its way.
     @Sendable private func forward(_ request: TCPForwardRequest) {
-        var logger = logger
-        logger[metadataKey: "from"] = "\(request.source)"
-        logger[metadataKey: "to"] = "\(request.destination)"
         guard let target = resolve(request.destination), let address = try? target.socketAddress() else {
-            logger.info("prohibited")
+            logger.info("prohibited", metadata: request.metadata)
             return request.reject(.administrativelyProhibited)
         }
         let dialling = NIOLoopBoundBox<(any Channel)?>(nil, eventLoop: request.eventLoop)
         request.abandoned = { dialling.value?.close(promise: nil) }
         ClientBootstrap(group: request.eventLoop)
             .connectTimeout(Self.connectTimeout)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))
-            .channelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 14, maximum: 1 << 18)
-            )
             .channelInitializer { channel in
                 dialling.value = channel
-                return channel.eventLoop.makeSucceededVoidFuture()
+                return channel.eventLoop.makeCompletedFuture { try Self.setOptions(of: channel) }
             }
             .connect(to: address)
             .assumeIsolated()
             .whenComplete { result in
                 switch result {
                 case .success(let channel):
-                    Self.join(request, channel, logger)
+                    join(request, channel)
                 case .failure(let error):
-                    logger.info("failed", metadata: ["error": "\(error)"])
+                    logger.info("failed", metadata: request.metadata(error))
                     Self.answer(request, error)
                 }
             }
     }
 
-    private static func join(_ request: TCPForwardRequest, _ channel: any Channel, _ logger: Logger) {
+    private static func setOptions(of channel: any Channel) throws {
+        guard let options = channel.syncOptions else { return }
+        try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
+        try options.setOption(.allowRemoteHalfClosure, value: true)
+        try options.setOption(.autoRead, value: false)
+        try options.setOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))
+        try options.setOption(
+            .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 14, maximum: 1 << 18))
+    }
+
+    private func join(_ request: TCPForwardRequest, _ channel: any Channel) {
         let splice = TCPSplice()
         do {
             try channel.pipeline.syncOperations.addHandler(splice)
@@ -81,10 +80,10 @@ public struct TCPForwarder: Sendable {
         let block = request.accept { result in
             switch result {
             case .success(let block):
-                logger.debug("connected")
+                logger.debug("connected", metadata: request.metadata)
                 splice.join(block)
             case .failure(let error):
-                logger.debug("abandoned by the dialler", metadata: ["error": "\(error)"])
+                logger.debug("abandoned by the dialler", metadata: request.metadata(error))
                 splice.abandon()
             }
         }
@@ -102,5 +101,13 @@ public struct TCPForwarder: Sendable {
         // A time-out, or a lack of descriptors or memory here: the dialler tries again until its own time-out.
         default: request.drop()
         }
+    }
+}
+
+extension TCPForwardRequest {
+    fileprivate var metadata: Logger.Metadata { ["from": "\(source)", "to": "\(destination)"] }
+
+    fileprivate func metadata(_ error: any Error) -> Logger.Metadata {
+        metadata.merging(["error": "\(error)"]) { $1 }
     }
 }

@@ -16,7 +16,8 @@ import Testing
         var runs: [TCPSegmentRun] = []
 
         mutating func add(
-            _ flags: TCPHeader.Flags = .ack, from source: TransportAddress = TCPSegmentRunTests.source, at sequence: UInt32,
+            _ flags: TCPHeader.Flags = .ack, from source: TransportAddress = TCPSegmentRunTests.source,
+            at sequence: UInt32,
             acknowledging acknowledgment: UInt32 = 7, window: UInt16 = 1000, options: [UInt8] = [], _ text: String
         ) throws {
             let packet = tcpPacket(
