@@ -281,7 +281,9 @@ package final class TCPControlBlock {
     }
 
     /// Ends the connection at once, and tells the peer by a reset.
-    package func reset() { end(.closed, tellPeer: true) }
+    package func reset() {
+        if !isReleased { end(.closed, tellPeer: true) }
+    }
 
     /// Lets go of a connection that its user has: one closed in both directions is left to deliver what was written.
     func abandon() {

@@ -233,6 +233,8 @@ import Testing
                 #expect(try await near.readToEnd() == ByteBuffer(string: "\(round)"))
                 try await near.closeWrite()
                 #expect(try await far.read() == nil)
+                // Until the last acknowledgment has come, the four-tuple is in use.
+                while await pair.near.connectionCount > 0 { await Task.yield() }
             }
         }
     }

@@ -79,9 +79,11 @@ import Testing
             try await peer.send(.ack, window: 1000)
             var received = ByteBuffer()
             while received.readableBytes < 200 {
-                let (header, payload) = try await peer.next { $0.segmentLength > 0 }
-                let offset = Int(header.sequenceNumber &- peer.stackFirst)
-                guard offset == received.readableBytes else { continue }
+                var (header, payload) = try await peer.next { $0.segmentLength > 0 }
+                // A segment may begin with what a window probe has brought before.
+                let known = received.readableBytes - Int(header.sequenceNumber &- peer.stackFirst)
+                guard known >= 0, known < payload.readableBytes else { continue }
+                payload.moveReaderIndex(forwardBy: known)
                 received.writeImmutableBuffer(payload)
                 try await peer.send(.ack, acknowledging: UInt32(received.readableBytes), window: 1000)
             }
