@@ -1,0 +1,88 @@
+// What the library is meant to reach.
+
+package enum Goals {
+    private static func bulk(_ subject: Subject, _ direction: Direction = .down, _ mtu: Int = 1500) -> Cell {
+        Cell(subject, .bulk, direction, [.mtu: mtu])
+    }
+
+    private static func gvisor(_ mtu: Int) -> [Cell] {
+        [.gvisor, .gvisorChecksums, .gvisorAsItComes].map { bulk($0, .down, mtu) }
+    }
+
+    private static func perSubject(_ make: (Subject) -> [Comparison]) -> [Comparison] {
+        [Subject.stack, .tunnel].flatMap(make)
+    }
+
+    private static func perDirection(_ make: (Direction) -> [Comparison]) -> [Comparison] {
+        Direction.allCases.flatMap(make)
+    }
+
+    package static let all: [Comparison] =
+        [
+            Comparison(
+                "C loop with our checksum against the stock library, MTU 1500", .gigabitsPerSecond, bulk(.cLoop),
+                to: [bulk(.cLoopStock)], .atLeast(1.8)),
+            Comparison(
+                "stack to stack against the C loop, MTU 1500", .gigabitsPerSecond, bulk(.stack), to: [bulk(.cLoop)],
+                .atLeast(0.9)),
+            Comparison(
+                "stack to stack against the best gVisor pair, MTU 1500", .gigabitsPerSecond, bulk(.stack),
+                to: gvisor(1500), .atLeast(4)),
+            Comparison(
+                "the same, MTU 65535", .gigabitsPerSecond, bulk(.stack, .down, 65535), to: gvisor(65535), .atLeast(1.5)),
+            Comparison("stack to stack, request and response, p50 in µs", .p50, Cell(.stack, .latency), .atMost(5)),
+        ]
+        + perDirection { way in
+            [
+                Comparison(
+                    "tunnel, \(way.rawValue), MTU 1500, Gbit/s", .gigabitsPerSecond, bulk(.tunnel, way), .atLeast(8)),
+                Comparison(
+                    "tunnel, \(way.rawValue), MTU 1500, against the kernel's loopback", .gigabitsPerSecond,
+                    bulk(.tunnel, way), to: [bulk(.kernel, way)], .atLeast(0.35)),
+                Comparison(
+                    "tunnel, \(way.rawValue), MTU 65535, against the kernel's loopback", .gigabitsPerSecond,
+                    bulk(.tunnel, way, 65535), to: [bulk(.kernel, way)], .atLeast(0.6)),
+            ]
+        }
+        + perSubject { subject in
+            let many = bulk(subject).with(.flows, 64)
+            return [
+                Comparison(
+                    "\(subject.rawValue), 64 flows against one", .gigabitsPerSecond, many, to: [bulk(subject)],
+                    .atLeast(0.9)),
+                Comparison("\(subject.rawValue), 64 flows, share of the slowest", .smallestShare, many, .atLeast(0.5)),
+                Comparison("\(subject.rawValue), 64 flows, memory in MB", .peakMemory, many, .atMost(200)),
+            ]
+        }
+        + [
+            Comparison("tunnel, request and response, p50 in µs", .p50, Cell(.tunnel, .latency), .atMost(25)),
+            Comparison(
+                "the same against the kernel's loopback", .p50, Cell(.tunnel, .latency), to: [Cell(.kernel, .latency)],
+                .atMost(2)),
+            Comparison(
+                "tunnel, connect + echo + close a second, one at a time", .perSecond, Cell(.tunnel, .connect),
+                .atLeast(6000)),
+            Comparison(
+                "the same, 32 at once", .perSecond, Cell(.tunnel, .connect).with(.concurrency, 32), .atLeast(12_000)),
+            Comparison("tunnel, 1,000 dials at once, failures", .failures, Cell(.tunnel, .dials), .atMost(0)),
+            Comparison("the same, seconds until the last is open", .seconds, Cell(.tunnel, .dials), .atMost(0.3)),
+        ]
+        + perSubject { subject in
+            [
+                Comparison(
+                    "\(subject.rawValue), one flow at 100 ms round trip, Gbit/s", .gigabitsPerSecond,
+                    bulk(subject).with(.roundTrip, 100), .atLeast(0.25)),
+                Comparison(
+                    "\(subject.rawValue), one flow at 20 ms round trip, Gbit/s", .gigabitsPerSecond,
+                    bulk(subject).with(.roundTrip, 20), .atLeast(1.2)),
+            ]
+        }
+        + [
+            Comparison("50,000 idle connections, bytes for each", .bytesPerConnection, idle(50_000), .atMost(4096)),
+            Comparison(
+                "a message on one of 50,000 against one of 100", .messageTime, idle(50_000), to: [idle(100)], .atMost(3)),
+            Comparison("50,000 idle connections, longest run of timers in µs", .longestTick, idle(50_000), .atMost(1000)),
+        ]
+
+    private static func idle(_ count: Int) -> Cell { Cell(.stack, .idle).with(.connections, count) }
+}

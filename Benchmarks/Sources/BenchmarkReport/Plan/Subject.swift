@@ -1,0 +1,49 @@
+// What is measured, and which program measures it.
+
+/// What a measurement is about.
+package enum Subject: String, Codable, Sendable, CaseIterable {
+    case kernel
+    case cLoopStock = "c-loop-stock"
+    case cLoop = "c-loop"
+    case stack
+    case tunnel
+    case tunnelTCP = "tunnel-tcp"
+    case tunnelUnix = "tunnel-unix"
+    case gvisor
+    case gvisorChecksums = "gvisor-checksums"
+    case gvisorAsItComes = "gvisor-as-it-comes"
+    case gvisorTunnel = "gvisor-tunnel"
+
+    package var title: String {
+        switch self {
+        case .kernel: "loopback of the kernel"
+        case .cLoopStock: "C loop over the stock lwIP"
+        case .cLoop: "C loop over lwIP with our checksum"
+        case .stack: "stack to stack, memory link"
+        case .tunnel: "tunnel to a kernel server, memory link"
+        case .tunnelTCP: "tunnel to a kernel server, TCP link, two processes"
+        case .tunnelUnix: "tunnel to a kernel server, Unix-socket link, two processes"
+        case .gvisor: "gVisor stack to stack, tuned, checksums off"
+        case .gvisorChecksums: "gVisor stack to stack, tuned, checksums on"
+        case .gvisorAsItComes: "gVisor stack to stack, as it comes"
+        case .gvisorTunnel: "gVisor tunnel to a kernel server, tuned, checksums off"
+        }
+    }
+
+    package var program: Program {
+        switch self {
+        case .kernel, .stack, .tunnel, .tunnelTCP, .tunnelUnix: .vniBench
+        case .cLoop: .cLoop
+        case .cLoopStock: .cLoopStock
+        case .gvisor, .gvisorChecksums, .gvisorAsItComes, .gvisorTunnel: .gvisorPeer
+        }
+    }
+}
+
+/// A program that takes the flags of a measurement. All but the first may be absent.
+package enum Program: String, Sendable, CaseIterable {
+    case vniBench = "vni-bench"
+    case cLoop = "c-loop"
+    case cLoopStock = "c-loop-stock"
+    case gvisorPeer = "gvisor-peer"
+}

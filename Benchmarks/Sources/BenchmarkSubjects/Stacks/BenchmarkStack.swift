@@ -1,0 +1,73 @@
+// What a stack must be able to do to be measured. A stack is one file: a type that conforms, and what it wraps.
+
+import NIOCore
+import Netstack
+
+/// One end of a link with a stack on it, as a client.
+///
+/// Workloads run as tasks on its lanes. An actor's methods, when called on that actor's lane, cost no hop.
+protocol BenchmarkClient: Sendable {
+    /// Where a task runs that uses the stack: an actor of the thread that is nearest to it.
+    associatedtype Lane: Actor
+    associatedtype Connection: BenchmarkConnection
+    associatedtype Socket: BenchmarkSocket
+    associatedtype HTTP: BenchmarkHTTPClient = PlainHTTPClient<Connection>
+
+    /// The lane for the one that counts `number` of tasks that work at the same time. Most stacks have only one.
+    func lane(_ number: Int) -> Lane
+
+    func connect(to server: TransportAddress, on lane: isolated Lane) async throws -> Connection
+
+    /// Opens a socket at a port, or any port if it is 0.
+    func openUDP(port: UInt16, on lane: isolated Lane) async throws -> Socket
+
+    /// Opens a connection for requests, one after the other. The default writes them itself.
+    func openHTTP(to server: TransportAddress, on lane: isolated Lane) async throws -> HTTP
+}
+
+/// A stack of which two can be joined, so that one can be measured against the other.
+protocol BenchmarkStack: BenchmarkClient {
+    associatedtype Listener: AsyncSequence<Connection, any Error>, Sendable
+
+    /// Two stacks with a reliable link between them.
+    ///
+    /// - Parameters:
+    ///   - mtu: of both ends, in bytes.
+    ///   - roundTrip: what the link takes there and back; zero for as little as it can.
+    static func pair(mtu: Int, roundTrip: Duration) async throws -> (client: Self, server: Self)
+
+    var address: IPAddress { get }
+
+    /// Where this end serves HTTP; nil if that is left to the workload's own server.
+    var http: TransportAddress? { get }
+
+    /// Accepts connections, up to `backlog` that nobody has taken yet.
+    func listen(port: UInt16, backlog: Int, on lane: isolated Lane) async throws -> Listener
+}
+
+protocol BenchmarkConnection: Sendable {
+    /// What has arrived, up to `limit` bytes, waiting if need be; nil at the end.
+    func read(upTo limit: Int) async throws -> ByteBuffer?
+    func write(_ bytes: ByteBuffer) async throws
+    func close() async
+}
+
+protocol BenchmarkSocket: Sendable {
+    func send(_ payload: ByteBuffer, to destination: TransportAddress) async throws
+    func receive() async throws -> UDPDatagram
+}
+
+protocol BenchmarkHTTPClient: Sendable {
+    /// Makes a request, and returns the body of its answer.
+    func get() async throws -> ByteBuffer
+}
+
+extension BenchmarkStack {
+    var http: TransportAddress? { nil }
+}
+
+extension BenchmarkClient where HTTP == PlainHTTPClient<Connection> {
+    func openHTTP(to server: TransportAddress, on lane: isolated Lane) async throws -> HTTP {
+        PlainHTTPClient(try await connect(to: server, on: lane))
+    }
+}

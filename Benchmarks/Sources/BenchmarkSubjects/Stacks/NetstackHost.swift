@@ -1,0 +1,70 @@
+// Our own stack, over lwIP.
+
+import Logging
+import NIOCore
+import Netstack
+import NetstackHTTP
+
+struct NetstackHost: BenchmarkStack {
+    let stack: Stack
+    let address: IPAddress
+    var http: TransportAddress? { TransportAddress(address, 80) }
+
+    static func pair(mtu: Int, roundTrip: Duration) async throws -> (client: NetstackHost, server: NetstackHost) {
+        let near = NetstackHost(stack: try Stack(), address: .v4(IPv4Address(10, 0, 0, 1)))
+        let far = NetstackHost(stack: try Stack(), address: .v4(IPv4Address(10, 0, 0, 2)))
+        if roundTrip > .zero {
+            let (a, b) = DelayLink.pipe(roundTrip: roundTrip, on: Stack.defaultEventLoop)
+            try await near.join(a, mtu: mtu)
+            try await far.join(b, mtu: mtu)
+        } else {
+            let (a, b) = MemoryLink.pipe()
+            try await near.join(a, mtu: mtu)
+            try await far.join(b, mtu: mtu)
+        }
+        // What no listener takes: port 80 among them.
+        let response = HTTPOverTCPForwarder.Response(body: HTTPBytes.body)
+        try await HTTPOverTCPForwarder(logger: .silent) { _ in response }.attach(to: far.stack, nic: 1)
+        return (near, far)
+    }
+
+    private func join(_ link: some Link, mtu: Int) async throws {
+        try await stack.createNIC(1, link: link, addresses: [address], mtu: mtu)
+        try await stack.addRoute(to: .everyIPv4, via: 1)
+    }
+
+    func lane(_ number: Int) -> Stack { stack }
+
+    func connect(to server: TransportAddress, on lane: isolated Stack) async throws -> TCPConnection {
+        try await lane.connect(to: server)
+    }
+
+    func listen(port: UInt16, backlog: Int, on lane: isolated Stack) async throws -> TCPListener {
+        try lane.listen(port: port, backlog: backlog)
+    }
+
+    func openUDP(port: UInt16, on lane: isolated Stack) async throws -> UDPSocket {
+        try lane.openUDP(port: port)
+    }
+
+    func openHTTP(to server: TransportAddress, on lane: isolated Stack) async throws -> NetstackHTTPClient {
+        NetstackHTTPClient(client: HTTPClient(stack: lane, configuration: .init(logger: .silent)), url: "http://\(server)/")
+    }
+}
+
+extension TCPConnection: BenchmarkConnection {}
+extension UDPSocket: BenchmarkSocket {}
+
+struct NetstackHTTPClient: BenchmarkHTTPClient {
+    let client: HTTPClient
+    let url: String
+
+    func get() async throws -> ByteBuffer {
+        try await client.get(url).body.collect(upTo: 1 << 16)
+    }
+}
+
+extension Logger {
+    /// A measured process has better things to do, and its output is its result.
+    static var silent: Logger { Logger(label: "") { _ in SwiftLogNoOpLogHandler() } }
+}

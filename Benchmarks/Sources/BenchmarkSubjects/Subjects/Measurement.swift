@@ -1,0 +1,57 @@
+// Measures one cell in this process.
+
+package import BenchmarkReport
+package import Netstack
+
+/// - Parameters:
+///   - seconds: how long to measure, after a warm-up of a quarter of it.
+///   - server: the kernel's server; not all cells need it.
+package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) async throws -> Reading {
+    guard Stack.mtuRange.contains(cell[.mtu]) else { return .unsupported("no stack has such an MTU") }
+    for parameter in Parameter.allCases where parameter != .roundTrip {
+        guard cell[parameter] > 0 else { throw Fault("--\(parameter.rawValue) must be above 0") }
+    }
+    guard seconds > 0, cell[.roundTrip] >= 0 else { throw Fault("times can't be negative") }
+    let roundTrip = Duration.milliseconds(cell[.roundTrip])
+    func kernelServer() throws -> TransportAddress {
+        guard let server else { throw Fault("\(cell.subject.rawValue) needs the --server that `vni-bench serve` prints") }
+        return server
+    }
+    switch cell.subject {
+    case .kernel:
+        guard cell.workload != .idle else { return .unsupported("the kernel's memory is not the process's") }
+        guard roundTrip == .zero else { return .unsupported("the kernel's loopback has no delay") }
+        let client = KernelClient(threads: max(cell[.flows], cell[.concurrency]))
+        return try await Trial(client, Servers(kernelServer()), Usage(), cell, seconds).run()
+    case .stack:
+        return try await measure(NetstackHost.self, cell, seconds, roundTrip)
+    case .tunnel:
+        let server = try kernelServer()
+        return try await measure(Tunnel(mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
+    case .tunnelTCP, .tunnelUnix:
+        guard roundTrip == .zero else { return .unsupported("the delay link is within one process") }
+        let server = try kernelServer()
+        let tunnel = try await Tunnel(over: cell.subject == .tunnelTCP ? .tcp : .unix, mtu: cell[.mtu])
+        return try await measure(tunnel, cell, seconds, server)
+    case .cLoop, .cLoopStock, .gvisor, .gvisorChecksums, .gvisorAsItComes, .gvisorTunnel:
+        return .unsupported("another program's subject")
+    }
+}
+
+/// Of one stack to another. The types are known here, so that the workload is compiled for them.
+private func measure<Host: BenchmarkStack>(
+    _: Host.Type, _ cell: Cell, _ seconds: Double, _ roundTrip: Duration
+) async throws -> Reading {
+    let (client, server) = try await Host.pair(mtu: cell[.mtu], roundTrip: roundTrip)
+    _ = try await StackServer(on: server)
+    return try await Trial(client, Servers(on: server), Usage(), cell, seconds).run()
+}
+
+private func measure(
+    _ tunnel: Tunnel, _ cell: Cell, _ seconds: Double, _ server: TransportAddress
+) async throws -> Reading {
+    let trial = Trial(tunnel.client, tunnel.servers(for: server), tunnel.usage, cell, seconds)
+    let reading = try await trial.run()
+    await tunnel.shutdown()
+    return reading
+}

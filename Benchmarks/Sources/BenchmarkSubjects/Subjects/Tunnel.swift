@@ -1,0 +1,63 @@
+// The two ends of a tunnel whose exit leads to this machine's loopback.
+
+import BenchmarkReport
+import Netstack
+import NetstackLinks
+import VNI
+
+/// An entrance, and its exit: in this process, or in a second one.
+struct Tunnel {
+    /// The address of the tunnel that is the exit's loopback.
+    private static let host = IPAddress.v4(IPv4Address(192, 168, 1, 1))
+
+    private let entrance: VirtualInterface
+    private let exit: VirtualInterface?
+    private let process: ChildProcess?
+
+    var client: NetstackHost { NetstackHost(stack: entrance.stack, address: VirtualInterface.defaultAddresses(.entrance)[0]) }
+    var usage: Usage { Usage(with: process?.id) }
+
+    /// Both ends in this process.
+    init(mtu: Int, roundTrip: Duration) async throws {
+        if roundTrip > .zero {
+            let (near, far) = DelayLink.pipe(roundTrip: roundTrip, on: Stack.defaultEventLoop)
+            exit = try await Self.exit(far, mtu: mtu)
+            entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: near)
+        } else {
+            let (near, far) = MemoryLink.pipe()
+            exit = try await Self.exit(far, mtu: mtu)
+            entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: near)
+        }
+        process = nil
+    }
+
+    /// The exit in a process of its own, at the other end of a stream link.
+    init(over kind: ExitProcess.LinkKind, mtu: Int) async throws {
+        let process = try ChildProcess(ChildProcess.itself, ["exit", "--link", kind.rawValue, "--mtu", "\(mtu)"])
+        guard let place = process.readLine() else { throw Fault("the exit's process did not start") }
+        let link =
+            switch kind {
+            case .tcp: try await StreamLink.connect(host: "127.0.0.1", port: Int(place) ?? 0)
+            case .unix: try await StreamLink.connect(unixDomainSocketPath: place)
+            }
+        entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: link)
+        exit = nil
+        self.process = process
+    }
+
+    static func exit(_ link: some Link, mtu: Int) async throws -> VirtualInterface {
+        let exit = try await VirtualInterface(.init(mode: .exit, mtu: mtu, logger: .silent), link: link)
+        try exit.exposeRoute(CIDRBlock(host), to: .v4(.loopback))
+        return exit
+    }
+
+    /// What the client dials to reach a server on this machine's loopback.
+    func servers(for server: TransportAddress) -> Servers { Servers(TransportAddress(Self.host, server.port)) }
+
+    /// Ends both, and the second process.
+    func shutdown() async {
+        await entrance.shutdown()
+        await exit?.shutdown()
+        process?.wait()
+    }
+}

@@ -1,0 +1,20 @@
+// `vni-bench exit`: the second process of a tunnel over a stream link.
+
+import ArgumentParser
+import BenchmarkSubjects
+
+struct Exit: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Forwards what comes over a link to this machine's loopback, until the link ends.",
+        shouldDisplay: false)
+
+    @Option var link: ExitProcess.LinkKind
+    @Option var mtu: Int
+
+    func run() async throws {
+        raiseDescriptorLimit()
+        try await ExitProcess.run(link, mtu: mtu)
+    }
+}
+
+extension ExitProcess.LinkKind: ExpressibleByArgument {}
