@@ -15,7 +15,7 @@ func bulk(n *network, o options) (metrics, error) {
 	flows := make([]*stream, o.flows)
 	for i := range flows {
 		var err error
-		if flows[i], err = n.dial(serverPort); err != nil {
+		if flows[i], err = n.dial(); err != nil {
 			return nil, err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 func connect(n *network, o options) (metrics, error) {
 	return repeat(o, func() error {
-		connection, err := n.dial(serverPort)
+		connection, err := n.dial()
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func dials(n *network, o options) (metrics, error) {
 	for i := range connections {
 		go func(i int) {
 			defer dialled.Done()
-			connections[i], _ = n.dial(serverPort)
+			connections[i], _ = n.dial()
 		}(i)
 	}
 	dialled.Wait()

@@ -12,7 +12,7 @@ import (
 
 func httpRequests(n *network, o options) (metrics, error) {
 	client := http.Client{Transport: &http.Transport{
-		DialContext:         func(context.Context, string, string) (net.Conn, error) { return n.dial(httpPort) },
+		DialContext:         func(context.Context, string, string) (net.Conn, error) { return n.dialHTTP() },
 		MaxIdleConnsPerHost: o.concurrency,
 		DisableCompression:  true,
 	}}

@@ -10,7 +10,7 @@ import (
 )
 
 func latency(n *network, o options) (metrics, error) {
-	connection, err := n.dial(serverPort)
+	connection, err := n.dial()
 	if err != nil {
 		return nil, err
 	}

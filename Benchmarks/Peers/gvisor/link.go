@@ -44,7 +44,7 @@ func newLink(s subject, o options) (*link, *link) {
 		if !s.checksums {
 			l.capabilities = stack.CapabilityTXChecksumOffload | stack.CapabilityRXChecksumOffload
 		}
-		if s.tuned {
+		if s.tuned && o.mtu <= 9000 {
 			l.gso = stack.GvisorGSOSupported
 		}
 		ends[i] = l

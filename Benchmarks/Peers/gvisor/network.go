@@ -3,8 +3,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"net"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -33,12 +33,15 @@ type network struct {
 }
 
 func newNetwork(s subject, o options) (*network, error) {
+	if s.tuned {
+		tuneRuntime(o)
+	}
 	near, far := newLink(s, o)
-	client, err := newStack(near, clientAddress, s.tuned)
+	client, err := newStack(near, clientAddress, s, o)
 	if err != nil {
 		return nil, err
 	}
-	server, err := newStack(far, serverAddress, s.tuned)
+	server, err := newStack(far, serverAddress, s, o)
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +54,13 @@ func newNetwork(s subject, o options) (*network, error) {
 	return n, serve(server, &n.uploads)
 }
 
-func newStack(l *link, address tcpip.Address, tuned bool) (*stack.Stack, error) {
+func newStack(l *link, address tcpip.Address, subject subject, o options) (*stack.Stack, error) {
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 	})
-	if tuned {
-		if err := tune(s); err != nil {
+	if subject.tuned {
+		if err := tune(s, o); err != nil {
 			return nil, err
 		}
 	}
@@ -72,46 +75,15 @@ func newStack(l *link, address tcpip.Address, tuned bool) (*stack.Stack, error) 
 	return s, nil
 }
 
-// tune sets what made some workload faster; the README has the figures.
-func tune(s *stack.Stack) error {
-	const initial, most = 4 << 20, 8 << 20
-	sack := tcpip.TCPSACKEnabled(true)
-	congestionControl := tcpip.CongestionControlOption("cubic")
-	moderate := tcpip.TCPModerateReceiveBufferOption(true)
-	for _, option := range []tcpip.SettableTransportProtocolOption{
-		&sack, &congestionControl, &moderate,
-		&tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: initial, Max: most},
-		&tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: initial, Max: most},
-	} {
-		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
-			return fmt.Errorf("%T: %s", option, err)
-		}
-	}
-	for _, option := range []any{
-		tcpip.SendBufferSizeOption{Min: tcp.MinBufferSize, Default: initial, Max: most},
-		tcpip.ReceiveBufferSizeOption{Min: tcp.MinBufferSize, Default: initial, Max: most},
-	} {
-		if err := s.SetOption(option); err != nil {
-			return fmt.Errorf("%T: %s", option, err)
-		}
-	}
-	return nil
+func (n *network) dial() (*stream, error) {
+	return dial(n.client, tcpip.FullAddress{Addr: serverAddress, Port: serverPort})
 }
 
-// dial opens a connection from the client's stack to the server.
-func (n *network) dial(port uint16) (*stream, error) {
-	return dial(n.client, tcpip.FullAddress{Addr: serverAddress, Port: port})
+func (n *network) dialHTTP() (net.Conn, error) {
+	return gonet.DialTCP(n.client, tcpip.FullAddress{Addr: serverAddress, Port: httpPort}, ipv4.ProtocolNumber)
 }
 
-// dialUDP opens a UDP socket from the client's stack to the server.
 func (n *network) dialUDP() (*gonet.UDPConn, error) {
 	remote := tcpip.FullAddress{Addr: serverAddress, Port: serverPort}
 	return gonet.DialUDP(n.client, nil, &remote, ipv4.ProtocolNumber)
-}
-
-func asError(err tcpip.Error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New(err.String())
 }

@@ -12,68 +12,89 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-const greeting = "hello, world\n"
+const (
+	greeting = "hello, world\n"
+	backlog  = 1 << 16
+)
 
 func serve(s *stack.Stack, uploads *tally) error {
-	listener, err := listen(s, serverPort)
-	if err != nil {
+	echo := newEcho()
+	if err := listen(s, func(connection *stream) { answer(connection, echo, uploads) }); err != nil {
 		return err
 	}
 	web, err := gonet.ListenTCP(s, tcpip.FullAddress{Port: httpPort}, ipv4.ProtocolNumber)
 	if err != nil {
 		return err
 	}
+	greet := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, greeting) }
+	go func() { log.Fatal(http.Serve(web, http.HandlerFunc(greet))) }()
+
 	socket, err := gonet.DialUDP(s, &tcpip.FullAddress{Port: serverPort}, nil, ipv4.ProtocolNumber)
 	if err != nil {
 		return err
 	}
-	go func() {
-		for {
-			connection, err := listener.accept()
-			if err != nil {
-				log.Fatal("accept: ", err)
-			}
-			go answer(connection, uploads)
-		}
-	}()
-	go func() {
-		greet := func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, greeting) }
-		log.Fatal(http.Serve(web, http.HandlerFunc(greet)))
-	}()
 	go count(socket)
 	return nil
 }
 
-// answer serves one connection. A connection that breaks is the client's to report.
-func answer(connection *stream, uploads *tally) {
-	defer connection.Close()
-	bytes := make([]byte, 64)
-	if _, err := connection.Read(bytes[:1]); err != nil {
-		return
+// listen calls the handler for each connection, in a goroutine of its own.
+func listen(s *stack.Stack, handle func(*stream)) error {
+	var queue waiter.Queue
+	listener, err := s.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &queue)
+	if err != nil {
+		return asError(err)
 	}
-	switch bytes[0] {
-	case 'D':
-		send(connection)
-	case 'U':
-		connection.drain(uploads.add())
-	case 'E':
+	entry, arrival := waiter.NewChannelEntry(readable)
+	queue.EventRegister(&entry)
+	if err := listener.Bind(tcpip.FullAddress{Port: serverPort}); err != nil {
+		return asError(err)
+	}
+	if err := listener.Listen(backlog); err != nil {
+		return asError(err)
+	}
+	go func() {
 		for {
-			n, err := connection.Read(bytes)
-			if err != nil {
-				return
-			}
-			if _, err := connection.Write(bytes[:n]); err != nil {
-				return
+			endpoint, queue, err := listener.Accept(nil)
+			if _, none := err.(*tcpip.ErrWouldBlock); none {
+				<-arrival
+			} else if err != nil {
+				log.Fatal("accept: ", err)
+			} else {
+				go handle(&stream{endpoint, queue})
 			}
 		}
+	}()
+	return nil
+}
+
+// answer leaves it to the client to report a connection that breaks.
+func answer(connection *stream, echo echo, uploads *tally) {
+	request := make([]byte, 1)
+	if _, err := connection.Read(request); err != nil {
+		connection.Close()
+		return
+	}
+	switch request[0] {
+	case 'D':
+		send(connection)
+		connection.Close()
+	case 'U':
+		connection.drain(uploads.add())
+		connection.Close()
+	case 'E':
+		echo.add(connection)
+	default:
+		connection.Close()
 	}
 }
 
 // send writes until the connection breaks.
 func send(w io.Writer) error {
-	bytes := make([]byte, 64<<10)
+	bytes := make([]byte, 256<<10)
 	for {
 		if _, err := w.Write(bytes); err != nil {
 			return err
@@ -81,7 +102,7 @@ func send(w io.Writer) error {
 	}
 }
 
-// count counts datagrams, and tells how many there were to those who ask.
+// count counts datagrams, and tells those who ask how many there were.
 func count(socket *gonet.UDPConn) {
 	bytes := make([]byte, 65535)
 	var datagrams uint64

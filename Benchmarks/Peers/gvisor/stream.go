@@ -1,41 +1,39 @@
-// A TCP connection of a gVisor stack. It adds to gonet's the reading of bytes where the stack holds them.
+// A TCP connection of a gVisor stack. Other than gonet's, it gives access to received bytes where the stack holds them.
 
 package main
 
 import (
+	"bytes"
+	"errors"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-type stream struct {
-	*gonet.TCPConn
-	endpoint tcpip.Endpoint
-	entry    waiter.Entry
-	readable chan struct{}
-}
+const (
+	readable = waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr
+	writable = waiter.WritableEvents | waiter.EventHUp | waiter.EventErr
+)
 
-func newStream(endpoint tcpip.Endpoint, queue *waiter.Queue) *stream {
-	s := &stream{TCPConn: gonet.NewTCPConn(queue, endpoint), endpoint: endpoint}
-	s.entry, s.readable = waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
-	queue.EventRegister(&s.entry)
-	return s
+var errWouldBlock = errors.New("nothing to read yet")
+
+type stream struct {
+	endpoint tcpip.Endpoint
+	queue    *waiter.Queue
 }
 
 func dial(s *stack.Stack, remote tcpip.FullAddress) (*stream, error) {
-	var queue waiter.Queue
-	endpoint, err := s.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &queue)
+	queue := new(waiter.Queue)
+	endpoint, err := s.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, queue)
 	if err != nil {
 		return nil, asError(err)
 	}
-	entry, connected := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
+	entry, connected := waiter.NewChannelEntry(writable)
 	queue.EventRegister(&entry)
 	defer queue.EventUnregister(&entry)
 	err = endpoint.Connect(remote)
@@ -47,24 +45,33 @@ func dial(s *stack.Stack, remote tcpip.FullAddress) (*stream, error) {
 		endpoint.Close()
 		return nil, asError(err)
 	}
-	return newStream(endpoint, &queue), nil
+	return &stream{endpoint: endpoint, queue: queue}, nil
 }
 
-// readInto waits for bytes and hands over all there are, once, without a copy.
+// takeInto hands over what has arrived, without a copy. It doesn't wait for more.
+func (s *stream) takeInto(w io.Writer) (int, error) {
+	result, err := s.endpoint.Read(w, tcpip.ReadOptions{})
+	switch err.(type) {
+	case nil:
+		s.endpoint.ModerateRecvBuf(result.Count)
+		return result.Count, nil
+	case *tcpip.ErrWouldBlock:
+		return 0, errWouldBlock
+	case *tcpip.ErrClosedForReceive:
+		return 0, io.EOF
+	default:
+		return 0, asError(err)
+	}
+}
+
+// readInto is takeInto, once something has arrived.
 func (s *stream) readInto(w io.Writer) (int, error) {
 	for {
-		result, err := s.endpoint.Read(w, tcpip.ReadOptions{})
-		switch err.(type) {
-		case nil:
-			s.endpoint.ModerateRecvBuf(result.Count)
-			return result.Count, nil
-		case *tcpip.ErrWouldBlock:
-			<-s.readable
-		case *tcpip.ErrClosedForReceive:
-			return 0, io.EOF
-		default:
-			return 0, asError(err)
+		n, err := s.takeInto(w)
+		if err != errWouldBlock {
+			return n, err
 		}
+		s.await(readable)
 	}
 }
 
@@ -86,60 +93,36 @@ func (s *stream) drain(count *atomic.Int64) error {
 	}
 }
 
-// A listener accepts connections of a stack.
-type listener struct {
-	endpoint tcpip.Endpoint
-	readable chan struct{}
-}
-
-func listen(s *stack.Stack, port uint16) (*listener, error) {
-	const backlog = 1 << 16
-	var queue waiter.Queue
-	endpoint, err := s.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, &queue)
-	if err != nil {
-		return nil, asError(err)
-	}
-	if err := endpoint.Bind(tcpip.FullAddress{Port: port}); err != nil {
-		return nil, asError(err)
-	}
-	entry, readable := waiter.NewChannelEntry(waiter.ReadableEvents)
-	queue.EventRegister(&entry)
-	return &listener{endpoint, readable}, asError(endpoint.Listen(backlog))
-}
-
-func (l *listener) accept() (*stream, error) {
-	for {
-		endpoint, queue, err := l.endpoint.Accept(nil)
-		if _, none := err.(*tcpip.ErrWouldBlock); none {
-			<-l.readable
-			continue
-		} else if err != nil {
-			return nil, asError(err)
+func (s *stream) Write(b []byte) (int, error) {
+	var source bytes.Reader
+	for written := 0; ; {
+		source.Reset(b[written:])
+		n, err := s.endpoint.Write(&source, tcpip.WriteOptions{})
+		written += int(n)
+		if _, full := err.(*tcpip.ErrWouldBlock); full {
+			s.await(writable)
+		} else if err != nil || written == len(b) {
+			return written, asError(err)
 		}
-		return newStream(endpoint, queue), nil
 	}
 }
 
-// A tally holds how many bytes each flow has brought.
-type tally struct {
-	mutex sync.Mutex
-	flows []*atomic.Int64
-}
-
-func (t *tally) add() *atomic.Int64 {
-	count := new(atomic.Int64)
-	t.mutex.Lock()
-	t.flows = append(t.flows, count)
-	t.mutex.Unlock()
-	return count
-}
-
-func (t *tally) read() []int64 {
-	t.mutex.Lock()
-	defer t.mutex.Unlock()
-	counts := make([]int64, len(t.flows))
-	for i, flow := range t.flows {
-		counts[i] = flow.Load()
+func (s *stream) await(events waiter.EventMask) {
+	entry, happened := waiter.NewChannelEntry(events)
+	s.queue.EventRegister(&entry)
+	defer s.queue.EventUnregister(&entry)
+	if s.endpoint.Readiness(events) == 0 {
+		<-happened
 	}
-	return counts
+}
+
+func (s *stream) CloseWrite() { s.endpoint.Shutdown(tcpip.ShutdownWrite) }
+
+func (s *stream) Close() { s.endpoint.Close() }
+
+func asError(err tcpip.Error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(err.String())
 }

@@ -49,7 +49,7 @@ func forwardConnection(request *tcp.ForwarderRequest, server string, uploads *ta
 		outside.Close()
 		return
 	}
-	splice(newStream(endpoint, &queue), outside.(*net.TCPConn), uploads.add())
+	splice(&stream{endpoint, &queue}, outside.(*net.TCPConn), uploads.add())
 }
 
 func forwardSocket(s *stack.Stack, request *udp.ForwarderRequest, server string) {
