@@ -3,7 +3,11 @@
 SWIFT ?= swift
 PACKAGES := liblwip-dev pkg-config
 
-.PHONY: demo test test-release consumer lint format setup clean
+FORMATTED := Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
+PEERS := golang-go golang-gvisor-gvisor-dev
+BENCH := $(SWIFT) run -c release --package-path Benchmarks vni-bench
+
+.PHONY: demo test test-release consumer bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
@@ -22,11 +26,26 @@ test-release: setup
 consumer: setup
 	Tests/Consumer/run
 
+# Everything side by side: half an hour on a quiet machine. See Benchmarks/README.md.
+bench: setup
+	$(SWIFT) build -c release --package-path Benchmarks
+	$(BENCH) run --output Benchmarks/Results
+
+# A few ratios of it, against those that Benchmarks/thresholds.json keeps.
+bench-check: setup
+	$(SWIFT) build -c release --package-path Benchmarks
+	$(BENCH) check
+
+# gVisor's stack, for `make bench`, which goes without where this has not been built.
+bench-peers: setup
+	@$(MAKE) --no-print-directory setup PACKAGES="$(PEERS)"
+	cd Benchmarks/Peers/gvisor && GO111MODULE=off GOPATH=/usr/share/gocode go build -o ../.build/gvisor-peer .
+
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Examples
+	$(SWIFT) format lint --strict --recursive $(FORMATTED)
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Examples
+	$(SWIFT) format --in-place --recursive $(FORMATTED)
 
 # Installs what the build needs and is missing. openssl makes the certificates of the tests.
 setup:

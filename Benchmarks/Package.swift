@@ -34,7 +34,6 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "Netstack", package: "RemoteNetstack"),
                 .product(name: "NetstackLinks", package: "RemoteNetstack"),
-                .product(name: "NetstackHTTP", package: "RemoteNetstack"),
                 .product(name: "VNI", package: "RemoteNetstack"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -80,8 +80,10 @@ package enum Goals {
         + [
             Comparison("50,000 idle connections, bytes for each", .bytesPerConnection, idle(50_000), .atMost(4096)),
             Comparison(
-                "a message on one of 50,000 against one of 100", .messageTime, idle(50_000), to: [idle(100)], .atMost(3)),
-            Comparison("50,000 idle connections, longest run of timers in µs", .longestTick, idle(50_000), .atMost(1000)),
+                "a message on one of 50,000 against one of 100", .messageTime, idle(50_000), to: [idle(100)], .atMost(3)
+            ),
+            Comparison(
+                "50,000 idle connections, longest run of timers in µs", .longestTick, idle(50_000), .atMost(1000)),
         ]
 
     private static func idle(_ count: Int) -> Cell { Cell(.stack, .idle).with(.connections, count) }

@@ -77,7 +77,8 @@ extension Cell: Codable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)
         var parameters: [Parameter: Int] = [:]
-        for key in container.allKeys where ![Key.subject, .workload, .direction].contains(where: { $0.stringValue == key.stringValue }) {
+        for key in container.allKeys
+        where ![Key.subject, .workload, .direction].contains(where: { $0.stringValue == key.stringValue }) {
             guard let parameter = Parameter(rawValue: key.stringValue) else {
                 throw DecodingError.dataCorruptedError(
                     forKey: key, in: container, debugDescription: "no workload has this parameter")
@@ -85,7 +86,8 @@ extension Cell: Codable {
             parameters[parameter] = try container.decode(Int.self, forKey: key)
         }
         self.init(
-            try container.decode(Subject.self, forKey: .subject), try container.decode(Workload.self, forKey: .workload),
+            try container.decode(Subject.self, forKey: .subject),
+            try container.decode(Workload.self, forKey: .workload),
             try container.decodeIfPresent(Direction.self, forKey: .direction) ?? .down, parameters)
     }
 

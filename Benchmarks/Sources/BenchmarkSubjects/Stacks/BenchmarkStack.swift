@@ -11,7 +11,6 @@ protocol BenchmarkClient: Sendable {
     associatedtype Lane: Actor
     associatedtype Connection: BenchmarkConnection
     associatedtype Socket: BenchmarkSocket
-    associatedtype HTTP: BenchmarkHTTPClient = PlainHTTPClient<Connection>
 
     /// The lane for the one that counts `number` of tasks that work at the same time. Most stacks have only one.
     func lane(_ number: Int) -> Lane
@@ -20,9 +19,6 @@ protocol BenchmarkClient: Sendable {
 
     /// Opens a socket at a port, or any port if it is 0.
     func openUDP(port: UInt16, on lane: isolated Lane) async throws -> Socket
-
-    /// Opens a connection for requests, one after the other. The default writes them itself.
-    func openHTTP(to server: TransportAddress, on lane: isolated Lane) async throws -> HTTP
 }
 
 /// A stack of which two can be joined, so that one can be measured against the other.
@@ -38,9 +34,6 @@ protocol BenchmarkStack: BenchmarkClient {
 
     var address: IPAddress { get }
 
-    /// Where this end serves HTTP; nil if that is left to the workload's own server.
-    var http: TransportAddress? { get }
-
     /// Accepts connections, up to `backlog` that nobody has taken yet.
     func listen(port: UInt16, backlog: Int, on lane: isolated Lane) async throws -> Listener
 }
@@ -55,19 +48,4 @@ protocol BenchmarkConnection: Sendable {
 protocol BenchmarkSocket: Sendable {
     func send(_ payload: ByteBuffer, to destination: TransportAddress) async throws
     func receive() async throws -> UDPDatagram
-}
-
-protocol BenchmarkHTTPClient: Sendable {
-    /// Makes a request, and returns the body of its answer.
-    func get() async throws -> ByteBuffer
-}
-
-extension BenchmarkStack {
-    var http: TransportAddress? { nil }
-}
-
-extension BenchmarkClient where HTTP == PlainHTTPClient<Connection> {
-    func openHTTP(to server: TransportAddress, on lane: isolated Lane) async throws -> HTTP {
-        PlainHTTPClient(try await connect(to: server, on: lane))
-    }
 }

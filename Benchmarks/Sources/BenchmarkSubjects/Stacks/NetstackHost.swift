@@ -3,12 +3,10 @@
 import Logging
 import NIOCore
 import Netstack
-import NetstackHTTP
 
 struct NetstackHost: BenchmarkStack {
     let stack: Stack
     let address: IPAddress
-    var http: TransportAddress? { TransportAddress(address, 80) }
 
     static func pair(mtu: Int, roundTrip: Duration) async throws -> (client: NetstackHost, server: NetstackHost) {
         let near = NetstackHost(stack: try Stack(), address: .v4(IPv4Address(10, 0, 0, 1)))
@@ -22,9 +20,6 @@ struct NetstackHost: BenchmarkStack {
             try await near.join(a, mtu: mtu)
             try await far.join(b, mtu: mtu)
         }
-        // What no listener takes: port 80 among them.
-        let response = HTTPOverTCPForwarder.Response(body: HTTPBytes.body)
-        try await HTTPOverTCPForwarder(logger: .silent) { _ in response }.attach(to: far.stack, nic: 1)
         return (near, far)
     }
 
@@ -46,23 +41,10 @@ struct NetstackHost: BenchmarkStack {
     func openUDP(port: UInt16, on lane: isolated Stack) async throws -> UDPSocket {
         try lane.openUDP(port: port)
     }
-
-    func openHTTP(to server: TransportAddress, on lane: isolated Stack) async throws -> NetstackHTTPClient {
-        NetstackHTTPClient(client: HTTPClient(stack: lane, configuration: .init(logger: .silent)), url: "http://\(server)/")
-    }
 }
 
 extension TCPConnection: BenchmarkConnection {}
 extension UDPSocket: BenchmarkSocket {}
-
-struct NetstackHTTPClient: BenchmarkHTTPClient {
-    let client: HTTPClient
-    let url: String
-
-    func get() async throws -> ByteBuffer {
-        try await client.get(url).body.collect(upTo: 1 << 16)
-    }
-}
 
 extension Logger {
     /// A measured process has better things to do, and its output is its result.

@@ -1,13 +1,14 @@
-// HTTP/1.1 at its least: for stacks that bring no client of their own.
+// HTTP/1.1 at its least, the same over every stack: what is measured is what carries it.
 
 import BenchmarkReport
 import NIOCore
 
-struct PlainHTTPClient<Connection: BenchmarkConnection>: BenchmarkHTTPClient {
+struct PlainHTTPClient<Connection: BenchmarkConnection>: Sendable {
     private let connection: Connection
 
     init(_ connection: Connection) { self.connection = connection }
 
+    /// Makes a request, and returns the body of its answer.
     func get() async throws -> ByteBuffer {
         try await connection.write(HTTPBytes.request)
         var answer = ByteBuffer()

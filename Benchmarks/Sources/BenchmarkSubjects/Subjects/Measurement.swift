@@ -14,7 +14,9 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
     guard seconds > 0, cell[.roundTrip] >= 0 else { throw Fault("times can't be negative") }
     let roundTrip = Duration.milliseconds(cell[.roundTrip])
     func kernelServer() throws -> TransportAddress {
-        guard let server else { throw Fault("\(cell.subject.rawValue) needs the --server that `vni-bench serve` prints") }
+        guard let server else {
+            throw Fault("\(cell.subject.rawValue) needs the --server that `vni-bench serve` prints")
+        }
         return server
     }
     switch cell.subject {

@@ -6,14 +6,9 @@ import Netstack
 struct Servers: Sendable {
     /// All its ports; at least one.
     let all: [TransportAddress]
-    /// Where it answers HTTP requests.
-    let http: TransportAddress
 
     /// One port for everything.
-    init(_ address: TransportAddress) {
-        all = [address]
-        http = address
-    }
+    init(_ address: TransportAddress) { all = [address] }
 
     /// Where the benchmark's own server listens on a stack: one port takes no more connections from an address than that
     /// has ports.
@@ -22,7 +17,6 @@ struct Servers: Sendable {
     /// The benchmark's own server, on a stack.
     init(on host: some BenchmarkStack) {
         all = Self.ports.map { TransportAddress(host.address, $0) }
-        http = host.http ?? all[0]
     }
 
     var first: TransportAddress { all[0] }

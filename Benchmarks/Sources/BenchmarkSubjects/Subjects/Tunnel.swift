@@ -14,7 +14,9 @@ struct Tunnel {
     private let exit: VirtualInterface?
     private let process: ChildProcess?
 
-    var client: NetstackHost { NetstackHost(stack: entrance.stack, address: VirtualInterface.defaultAddresses(.entrance)[0]) }
+    var client: NetstackHost {
+        NetstackHost(stack: entrance.stack, address: VirtualInterface.defaultAddresses(.entrance)[0])
+    }
     var usage: Usage { Usage(with: process?.id) }
 
     /// Both ends in this process.

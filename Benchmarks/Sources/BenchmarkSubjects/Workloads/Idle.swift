@@ -14,7 +14,10 @@ extension Trial {
             connections.append(try await client.connect(to: servers.all[number % servers.all.count], on: lane))
         }
         let connectTime = Double(Nanoseconds.now - start) / Double(count)
-        for connection in connections { try await connection.write(ByteBuffer(string: "E")) }
+        for connection in connections {
+            try await connection.write(ByteBuffer(string: "E."))
+            guard try await connection.read(upTo: 1) != nil else { throw Fault("there was no echo") }
+        }
         try await Task.sleep(for: .seconds(warmUp))
         let growth = Usage.resident - memory
 

@@ -16,9 +16,9 @@ extension Trial {
 
     /// GET requests, each client with a connection of its own.
     func requests() async throws -> Metrics {
-        var clients: [Client.HTTP] = []
+        var clients: [PlainHTTPClient<Client.Connection>] = []
         for number in 0..<cell[.concurrency] {
-            clients.append(try await client.openHTTP(to: servers.http, on: client.lane(number)))
+            clients.append(PlainHTTPClient(try await client.connect(to: servers.first, on: client.lane(number))))
         }
         let opened = clients
         return try await rate(clients: opened.count) { number, _ in

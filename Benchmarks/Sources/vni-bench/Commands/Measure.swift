@@ -14,7 +14,8 @@ struct Measure: AsyncParsableCommand {
     @Option(help: "Bulk data: which way it goes.") var direction = Direction.down
     @Option(help: "Of the link, in bytes.") var mtu = Parameter.mtu.defaultValue
     @Option(help: "Bulk data: flows at once.") var flows = Parameter.flows.defaultValue
-    @Option(help: "Of the link, in milliseconds; 0 for as little as it can.") var rttMs = Parameter.roundTrip.defaultValue
+    @Option(help: "Of the link, in milliseconds; 0 for as little as it can.") var rttMs = Parameter.roundTrip
+        .defaultValue
     @Option(help: "Clients at once.") var concurrency = Parameter.concurrency.defaultValue
     @Option(help: "Dials at once, or open connections.") var connections = Parameter.connections.defaultValue
     @Option(help: "Datagrams: bytes of payload.") var size = Parameter.size.defaultValue

@@ -6,7 +6,8 @@ import FoundationEssentials
 
 enum Programs {
     /// What this program runs as, links followed.
-    private static let executable = (try? FileManager.default.destinationOfSymbolicLink(atPath: ChildProcess.itself)) ?? ""
+    private static let executable =
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: ChildProcess.itself)) ?? ""
 
     /// The package that this program was built in.
     static let packageFolder = executable.firstRange(of: "/.build/").map { String(executable[..<$0.lowerBound]) } ?? "."
