@@ -129,6 +129,8 @@ void *serve_streams(void *socket) {
             if (!stream) {
                 accept_all(poller, listener);
             } else if (!serve(poller, stream)) {
+                // A child between its fork and its exec may hold a copy, for which events would go on to come.
+                epoll_ctl(poller, EPOLL_CTL_DEL, stream->socket, NULL);
                 close(stream->socket);
                 free(stream);
             }

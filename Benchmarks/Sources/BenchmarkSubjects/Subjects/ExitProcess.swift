@@ -11,7 +11,8 @@ package enum ExitProcess {
         case tcp, unix
     }
 
-    /// Listens, prints where on a line of its own, and forwards for the first link until that ends.
+    /// Listens, prints where on a line of its own, and forwards for the first link until that ends. A second line tells
+    /// that it does.
     package static func run(_ kind: LinkKind, mtu: Int) async throws {
         let path = "/tmp/vni-bench-\(getpid()).sock"
         let listener: StreamLinkListener
@@ -28,6 +29,8 @@ package enum ExitProcess {
         for await link in listener {
             unlink(path)
             let exit = try await Tunnel.exit(link, mtu: mtu)
+            print("open")
+            fflush(nil)
             try? await exit.waitForLinkEnd()
             await exit.shutdown()
             break

@@ -42,6 +42,7 @@ struct Tunnel {
             case .tcp: try await StreamLink.connect(host: "127.0.0.1", port: Int(place) ?? 0)
             case .unix: try await StreamLink.connect(unixDomainSocketPath: place)
             }
+        guard process.readLine() != nil else { throw Fault("the exit did not open") }
         entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: link)
         exit = nil
         self.process = process
