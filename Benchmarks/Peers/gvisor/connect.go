@@ -50,6 +50,9 @@ func repeat(o options, do func() error) metrics {
 }
 
 func dials(n *network, o options) (metrics, error) {
+	if err := n.admit(o.connections); err != nil {
+		return nil, err
+	}
 	connections := make([]*stream, o.connections)
 	var dialled sync.WaitGroup
 	dialled.Add(len(connections))
@@ -57,7 +60,8 @@ func dials(n *network, o options) (metrics, error) {
 	for i := range connections {
 		go func(i int) {
 			defer dialled.Done()
-			connections[i], _ = n.dial()
+			// All that search at once would meet at the same ports.
+			connections[i], _ = n.dialFrom(uint16(firstPort + i))
 		}(i)
 	}
 	dialled.Wait()

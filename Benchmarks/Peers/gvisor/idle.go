@@ -6,19 +6,12 @@ import (
 	"errors"
 	"math/rand"
 	"runtime/debug"
-	"syscall"
 	"time"
 )
 
 func idle(n *network, o options) (metrics, error) {
-	if n.descriptors {
-		var limit syscall.Rlimit
-		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-			return nil, err
-		}
-		if uint64(o.connections)+32 > limit.Cur {
-			return nil, unsupported("the limit on descriptors is too low")
-		}
+	if err := n.admit(o.connections); err != nil {
+		return nil, err
 	}
 	connections := make([]*stream, o.connections)
 	debug.FreeOSMemory()

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -22,6 +23,9 @@ const (
 	// What the server does is said by the first byte a client sends, except that HTTP has a port of its own.
 	serverPort = 7
 	httpPort   = 80
+	// The client's.
+	firstPort = 1024
+	lastPort  = 65535
 )
 
 type network struct {
@@ -75,8 +79,12 @@ func newStack(l *link, address tcpip.Address, subject subject, o options) (*stac
 	return s, nil
 }
 
-func (n *network) dial() (*stream, error) {
-	return dial(n.client, tcpip.FullAddress{Addr: serverAddress, Port: serverPort})
+func (n *network) dial() (*stream, error) { return n.dialFrom(0) }
+
+// dialFrom saves the stack the search for a free port.
+func (n *network) dialFrom(port uint16) (*stream, error) {
+	local := tcpip.FullAddress{Addr: clientAddress, Port: port}
+	return dial(n.client, local, tcpip.FullAddress{Addr: serverAddress, Port: serverPort})
 }
 
 func (n *network) dialHTTP() (net.Conn, error) {
@@ -86,4 +94,23 @@ func (n *network) dialHTTP() (net.Conn, error) {
 func (n *network) dialUDP() (*gonet.UDPConn, error) {
 	remote := tcpip.FullAddress{Addr: serverAddress, Port: serverPort}
 	return gonet.DialUDP(n.client, nil, &remote, ipv4.ProtocolNumber)
+}
+
+// admit says whether there can be as many connections at once.
+func (n *network) admit(connections int) error {
+	if connections > lastPort-firstPort+1 {
+		return unsupported("there are 64,512 local ports")
+	}
+	if !n.descriptors {
+		return nil
+	}
+	const others = 32
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	if uint64(connections)+others > limit.Cur {
+		return unsupported("the limit on descriptors is too low")
+	}
+	return nil
 }

@@ -27,7 +27,8 @@ type stream struct {
 	queue    *waiter.Queue
 }
 
-func dial(s *stack.Stack, remote tcpip.FullAddress) (*stream, error) {
+// dial lets the stack choose a local port of 0.
+func dial(s *stack.Stack, local, remote tcpip.FullAddress) (*stream, error) {
 	queue := new(waiter.Queue)
 	endpoint, err := s.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, queue)
 	if err != nil {
@@ -36,7 +37,12 @@ func dial(s *stack.Stack, remote tcpip.FullAddress) (*stream, error) {
 	entry, connected := waiter.NewChannelEntry(writable)
 	queue.EventRegister(&entry)
 	defer queue.EventUnregister(&entry)
-	err = endpoint.Connect(remote)
+	if local.Port != 0 {
+		err = endpoint.Bind(local)
+	}
+	if err == nil {
+		err = endpoint.Connect(remote)
+	}
 	if _, started := err.(*tcpip.ErrConnectStarted); started {
 		<-connected
 		err = endpoint.LastError()

@@ -15,7 +15,7 @@ import (
 func tuneRuntime(o options) {
 	debug.SetGCPercent(400)
 	switch o.workload {
-	case "latency", "connect", "http":
+	case "latency", "connect", "http", "idle":
 		if o.concurrency == 1 {
 			// One thing happens after another: a second processor would only have to be woken each time.
 			runtime.GOMAXPROCS(1)
@@ -43,13 +43,14 @@ func tune(s *stack.Stack, o options) error {
 		}
 	}
 	for _, option := range []any{
-		tcpip.SendBufferSizeOption{Min: least, Default: initial, Max: most},
-		tcpip.ReceiveBufferSizeOption{Min: least, Default: initial, Max: most},
+		// UDP's.
+		tcpip.SendBufferSizeOption{Min: least, Default: 4 << 20, Max: 4 << 20},
+		tcpip.ReceiveBufferSizeOption{Min: least, Default: 16 << 20, Max: 16 << 20},
 	} {
 		if err := s.SetOption(option); err != nil {
 			return fmt.Errorf("%T: %s", option, err)
 		}
 	}
 	// The default has fewer than 50,000 ports.
-	return asError(s.SetPortRange(1024, 65535))
+	return asError(s.SetPortRange(firstPort, lastPort))
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"runtime"
 	"time"
 
@@ -12,19 +13,14 @@ import (
 )
 
 func datagrams(n *network, o options) (metrics, error) {
-	if o.bytes > o.mtu-28 {
-		return nil, unsupported("a datagram does not fit the MTU")
+	const headers = 28
+	if o.bytes > o.mtu-headers {
+		return nil, unsupported("a datagram longer than the MTU")
 	}
-	socket, err := n.dialUDP()
-	if err != nil {
+	if _, _, _, err := blast(n, o, o.warmUp()); err != nil {
 		return nil, err
 	}
-	blast(socket, o.bytes, o.warmUp())
-	if _, err := arrived(socket, o); err != nil {
-		return nil, err
-	}
-	sent, elapsed := blast(socket, o.bytes, o.measured)
-	count, err := arrived(socket, o)
+	sent, arrived, elapsed, err := blast(n, o, o.measured)
 	if err != nil {
 		return nil, err
 	}
@@ -32,43 +28,55 @@ func datagrams(n *network, o options) (metrics, error) {
 		return nil, errors.New("no datagram was sent")
 	}
 	return metrics{
-		"packets_per_second": float64(count) / elapsed.Seconds(),
-		"loss":               1 - float64(count)/float64(sent),
+		"packets_per_second": float64(arrived) / elapsed.Seconds(),
+		"loss":               1 - float64(arrived)/float64(sent),
 	}, nil
 }
 
-// blast sends datagrams for some time, and counts those that the stack took.
-func blast(socket *gonet.UDPConn, size int, duration time.Duration) (sent int, elapsed time.Duration) {
-	datagram := make([]byte, size)
+// blast sends datagrams for some time. What has elapsed in the end includes the arrival of the last.
+func blast(n *network, o options, duration time.Duration) (sent int, arrived uint64, elapsed time.Duration, err error) {
+	const burst = 64
+	socket, err := n.dialUDP()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer socket.Close()
+	datagram := make([]byte, o.bytes)
 	datagram[0] = 'U'
 	start := time.Now()
-	for elapsed < duration {
-		for i := 0; i < 64; i++ {
-			if _, err := socket.Write(datagram); err != nil {
+	for time.Since(start) < duration {
+		for i := 0; i < burst; i++ {
+			if _, err := socket.Write(datagram); err == nil {
+				sent++
+			} else {
 				// The link is full.
 				runtime.Gosched()
-				continue
 			}
-			sent++
 		}
-		elapsed = time.Since(start)
 	}
-	return sent, elapsed
+	arrived, last, err := ask(socket, o)
+	return sent, arrived, last.Sub(start), err
 }
 
-// arrived asks the server how many datagrams came since the last time. Those on their way are given time to arrive.
-func arrived(socket *gonet.UDPConn, o options) (uint64, error) {
-	const attempts = 10
-	time.Sleep(100*time.Millisecond + o.rtt)
+// ask asks the server how many datagrams have come, until it says that there are no more. The first answer comes when all
+// before the question have been counted.
+func ask(socket *gonet.UDPConn, o options) (count uint64, last time.Time, err error) {
+	const attempts = 500
 	answer := make([]byte, 8)
 	for i := 0; i < attempts; i++ {
-		if _, err := socket.Write([]byte{'?'}); err != nil {
-			return 0, err
+		socket.Write([]byte{'?'})
+		socket.SetReadDeadline(time.Now().Add(10*time.Millisecond + o.rtt))
+		if _, err := io.ReadFull(socket, answer); err != nil {
+			continue
 		}
-		socket.SetReadDeadline(time.Now().Add(200*time.Millisecond + 2*o.rtt))
-		if n, err := socket.Read(answer); err == nil && n == len(answer) {
-			return binary.BigEndian.Uint64(answer), nil
+		if last.IsZero() {
+			last = time.Now()
 		}
+		more := binary.BigEndian.Uint64(answer)
+		if more == 0 {
+			return count, last, nil
+		}
+		count += more
 	}
-	return 0, errors.New("the server does not say how many datagrams came")
+	return 0, last, errors.New("the server does not say how many datagrams have come")
 }
