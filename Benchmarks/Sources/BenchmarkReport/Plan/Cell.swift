@@ -35,8 +35,8 @@ package struct Cell: Hashable, Sendable {
 
     package func with(_ subject: Subject) -> Cell { Cell(subject, workload, direction, parameters) }
 
-    /// How long to measure, as a multiple of the usual time: it takes round trips to fill a long way.
-    package var duration: Double { self[.roundTrip] > 0 ? 4 : 1 }
+    /// How long to measure, in seconds: it takes round trips to fill a long way.
+    package func duration(atLeast seconds: Double) -> Double { max(seconds, 0.04 * Double(self[.roundTrip])) }
 
     /// The flags that make a program measure this cell.
     package func arguments(seconds: Double) -> [String] {
@@ -45,7 +45,7 @@ package struct Cell: Hashable, Sendable {
         for parameter in Parameter.allCases {
             if let value = parameters[parameter] { arguments += ["--\(parameter.rawValue)", "\(value)"] }
         }
-        return arguments + ["--seconds", "\(seconds * duration)"]
+        return arguments + ["--seconds", "\(duration(atLeast: seconds))"]
     }
 }
 

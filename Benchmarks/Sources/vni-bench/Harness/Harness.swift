@@ -39,7 +39,7 @@ struct Harness {
         }
         let arguments = command.dropFirst() + cell.arguments(seconds: seconds) + ["--server", server]
         do {
-            let limit = 2 * seconds * cell.duration + Self.patience
+            let limit = 2 * cell.duration(atLeast: seconds) + Self.patience
             switch try Reading(output: ChildProcess(command[0], Array(arguments)).result(within: limit)) {
             case .metrics(let metrics): results.add(metrics, to: cell)
             case .unsupported(let why): results.remark(.skipped(why), on: cell)
