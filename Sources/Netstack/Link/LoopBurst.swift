@@ -61,9 +61,10 @@ final class LoopBurst: ChannelInboundHandler {
         opensPipe = true
         var ends: [CInt] = [-1, -1]
         guard Glibc.pipe(&ends) == 0 else { return }
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
         bootstrap.channelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(self) }
-        }.takingOwnershipOfDescriptors(input: ends[0], output: ends[1]).assumeIsolated().whenSuccess { self.pipe = $0 }
+            channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(reach.value) }
+        }.takingOwnershipOfDescriptors(input: ends[0], output: ends[1]).whenSuccess { reach.value.pipe = $0 }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { endPause() }
