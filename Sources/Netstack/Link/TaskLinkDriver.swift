@@ -65,6 +65,9 @@ final class TaskLinkDriver: LinkDriver {
             do {
                 try await link.writeBatch(packets)
                 await reach.execute { $0.wrote(packets.byteCount) }
+            } catch NetstackError.linkDown(reason: nil) {
+                // The far end has closed the link in good order, which reading it would have told next.
+                await reach.execute { $0.end(nil) }
             } catch {
                 await reach.execute { $0.end(error) }
             }
