@@ -1,9 +1,8 @@
 // Whether goals and thresholds are judged as they should be.
 
+import BenchmarkReport
 import FoundationEssentials
 import Testing
-
-@testable import BenchmarkReport
 
 @Suite struct ComparisonTests {
     private let ours = Cell(.stack, .bulk)

@@ -1,8 +1,7 @@
 // Medians, percentiles, axes, and the lines that programs print.
 
+import BenchmarkReport
 import Testing
-
-@testable import BenchmarkReport
 
 @Suite struct StatisticsTests {
     @Test func aMedianIsTheMiddle() {

@@ -1,28 +1,28 @@
 // Segments of one connection that follow each other in a batch, joined before they reach TCP: what network hardware
 // calls receive offload. A run costs TCP as much as one segment.
 
-import NIOCore
+package import NIOCore
 
 /// Segments that follow each other without a gap and say the same, or one segment that may say anything.
-struct TCPSegmentRun {
+package struct TCPSegmentRun {
     /// The longest run, in bytes of data: lwIP counts the bytes of a segment in 16 bits.
-    static let maximumLength = 0xf000
+    package static let maximumLength = 0xf000
 
-    let ip: IPHeader
+    package let ip: IPHeader
     /// The header of the first segment.
-    let tcp: TCPHeader
+    package let tcp: TCPHeader
     /// Where that header lies in the batch.
-    let header: Range<Int>
+    package let header: Range<Int>
     /// Where the data of each segment lie in the batch. The first may be empty, and is then alone.
-    private(set) var data: [Range<Int>]
-    private(set) var byteCount: Int
+    package private(set) var data: [Range<Int>]
+    package private(set) var byteCount: Int
     /// As the last segment has them.
-    private(set) var acknowledgmentNumber: UInt32
-    private(set) var window: UInt16
-    private(set) var flags: TCPHeader.Flags
+    package private(set) var acknowledgmentNumber: UInt32
+    package private(set) var window: UInt16
+    package private(set) var flags: TCPHeader.Flags
 
     /// Starts with a segment that lies at `segment` in the batch.
-    init(_ ip: IPHeader, _ tcp: TCPHeader, at segment: Range<Int>) {
+    package init(_ ip: IPHeader, _ tcp: TCPHeader, at segment: Range<Int>) {
         self.ip = ip
         self.tcp = tcp
         header = segment.lowerBound..<segment.lowerBound + tcp.dataOffset
@@ -34,7 +34,7 @@ struct TCPSegmentRun {
     }
 
     /// Adds the next segment, if TCP would see no difference.
-    mutating func add(_ ip: IPHeader, _ next: TCPHeader, at segment: Range<Int>) -> Bool {
+    package mutating func add(_ ip: IPHeader, _ next: TCPHeader, at segment: Range<Int>) -> Bool {
         let start = segment.lowerBound + next.dataOffset
         let count = segment.upperBound - start
         guard byteCount > 0, count > 0, byteCount + count <= Self.maximumLength,
@@ -54,10 +54,10 @@ struct TCPSegmentRun {
     }
 
     /// The sequence numbers that the run occupies, SYN and FIN included.
-    var segmentLength: Int { data.count == 1 ? tcp.segmentLength : byteCount }
+    package var segmentLength: Int { data.count == 1 ? tcp.segmentLength : byteCount }
 
     /// Writes the header of the run as that of one segment. The checksum is not set: it has been checked.
-    func writeHeader(from batch: RawSpan, to bytes: UnsafeMutableRawBufferPointer) {
+    package func writeHeader(from batch: RawSpan, to bytes: UnsafeMutableRawBufferPointer) {
         batch.extracting(header).withUnsafeBytes { bytes.copyMemory(from: $0) }
         bytes.storeBytes(of: acknowledgmentNumber.bigEndian, toByteOffset: 8, as: UInt32.self)
         bytes[13] = flags.rawValue
@@ -65,7 +65,7 @@ struct TCPSegmentRun {
     }
 
     /// The data of all segments together: copied, unless they are a large part of the batch as they are.
-    func joinedData(from batch: ByteBuffer) -> ByteBuffer {
+    package func joinedData(from batch: ByteBuffer) -> ByteBuffer {
         if data.count == 1, byteCount >= batch.readableBytes / 4,
             let slice = batch.getSlice(at: batch.readerIndex + data[0].lowerBound, length: byteCount)
         {

@@ -4,23 +4,23 @@
 ///
 /// It starts small, since what does not fit into a processor's cache costs more than it brings, and doubles each time
 /// that all of it has been used, as far as the round trip can make use of it.
-struct TransferWindow {
+package struct TransferWindow {
     /// With fewer bytes than this on their way, no link is worth more.
-    static let initial = 256 << 10
+    package static let initial = 256 << 10
     /// RFC 7323 section 2.3 allows 1 GiB; this is 335 Mbit/s at 100 ms.
-    static let maximum = 4 << 20
+    package static let maximum = 4 << 20
     /// Bytes a second that a window shall allow, up to `maximum`.
     private static let rate: Int64 = 250_000_000
 
     /// In bytes.
-    private(set) var limit: Int
+    package private(set) var limit: Int
     private let target: Int
     private var used = 0
 
     /// - Parameters:
     ///   - limit: at the start, in bytes.
     ///   - roundTrip: nil if the window can't grow.
-    init(_ limit: Int, roundTrip: Duration?) {
+    package init(_ limit: Int, roundTrip: Duration?) {
         self.limit = limit
         guard let roundTrip else {
             target = limit
@@ -32,13 +32,13 @@ struct TransferWindow {
     }
 
     /// How much has been added to what every connection has.
-    var excess: Int { max(0, limit - Self.initial) }
+    package var excess: Int { max(0, limit - Self.initial) }
 
     /// Takes note that `count` bytes have gone through.
     ///
     /// - Parameter budget: bytes that all windows together may still grow by; reduced by the growth.
     /// - Returns: by how much the window has grown.
-    mutating func use(_ count: Int, budget: inout Int) -> Int {
+    package mutating func use(_ count: Int, budget: inout Int) -> Int {
         guard limit < target else { return 0 }
         used += count
         guard used >= limit else { return 0 }

@@ -1,10 +1,9 @@
 // How long segments and windows are, as a peer sees them on the wire.
 
 import NIOCore
+import Netstack
 import TestSupport
 import Testing
-
-@testable import Netstack
 
 @Suite struct SegmentSizeTests {
     /// MSS 1400, window scale 3.

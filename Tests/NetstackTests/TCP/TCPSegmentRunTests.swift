@@ -1,10 +1,9 @@
 // Which segments are joined before TCP sees them.
 
 import NIOCore
+import Netstack
 import TestSupport
 import Testing
-
-@testable import Netstack
 
 @Suite struct TCPSegmentRunTests {
     private static let source = TransportAddress(StackPair.farAddress, 4000)

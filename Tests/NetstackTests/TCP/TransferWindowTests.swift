@@ -1,8 +1,7 @@
 // How windows grow.
 
+import Netstack
 import Testing
-
-@testable import Netstack
 
 @Suite struct TransferWindowTests {
     private let initial = TransferWindow.initial
