@@ -30,7 +30,7 @@ func tune(s *stack.Stack, o options) error {
 		most = 128 << 20 / o.flows
 	}
 	sack := tcpip.TCPSACKEnabled(true)
-	congestionControl := tcpip.CongestionControlOption("cubic")
+	congestionControl := tcpip.CongestionControlOption("reno")
 	moderateReceiveBuffer := tcpip.TCPModerateReceiveBufferOption(true)
 	timeWait := tcpip.TCPTimeWaitTimeoutOption(0)
 	for _, option := range []tcpip.SettableTransportProtocolOption{
