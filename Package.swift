@@ -57,9 +57,10 @@ let package = Package(
             name: "NetstackNIO",
             dependencies: ["Netstack", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
+        .target(name: "CHostSocket"),
         .target(
             name: "VNI",
-            dependencies: ["Netstack", nio, nioPosix, concurrencyHelpers, logging],
+            dependencies: ["CHostSocket", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",

@@ -102,7 +102,7 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
     @Test(arguments: bothModes)
     func endlessFragmentsStayWithinTheirMemory(_ mode: VirtualInterface.Mode) async throws {
         var limits = Stack.Limits()
-        limits.reassemblyBytes = 1 << 16
+        limits.reassemblyBytes = 65536
         let target = try await Target(mode, limits: limits)
         let count = 5000
         for index in 0..<count {
