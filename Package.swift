@@ -121,7 +121,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "VNITests",
-            dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix, crypto],
+            dependencies: [
+                "Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix, concurrencyHelpers, crypto,
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -140,37 +140,6 @@ private let attacker = IPAddress.v4(IPv4Address(10, 66, 6, 6))
         await honest.shutdown()
     }
 
-    @Test func aThousandDialsIntoNothingLeaveOthersAlone() async throws {
-        let server = try KernelServer.echo()
-        // What the exit's own network never answers: a far stack that takes packets and says nothing.
-        try await StackPair.with(farPromiscuous: true) { pair in
-            try await pair.far.handleConnections(on: 1) { request in
-                if request.destination.port != 80 { return }
-                Task {
-                    let connection = try await request.accept()
-                    while let bytes = try await connection.read() { try await connection.write(bytes) }
-                    try await connection.closeWrite()
-                }
-            }
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for index in 0..<1000 {
-                    group.addTask {
-                        let silent = try TransportAddress("10.1.\(index / 250).\(index % 250 + 1):81")
-                        await #expect(throws: CancellationError.self) { try await pair.near.connect(to: silent) }
-                    }
-                }
-                while await pair.near.connectionCount < 1000 { await Task.yield() }
-                let good = try await pair.near.connect(to: TransportAddress("10.1.0.1:80"))
-                try await good.write("hello")
-                try await good.closeWrite()
-                #expect(try await good.readToEnd() == ByteBuffer(string: "hello"))
-                group.cancelAll()
-                try await group.waitForAll()
-            }
-        }
-        _ = server
-    }
-
     @Test func resetsInEveryStateDoNoHarm() async throws {
         let server = try KernelServer.echo()
         let target = try await Target(.exit)

@@ -35,25 +35,23 @@ actor HesitantPolicy: ExitPolicy {
 
 extension Tunnel {
     /// A tunnel over memory whose exit has a policy, or bounds of its own.
-    @discardableResult
-    static func with<Result: Sendable>(
+    static func with(
         policy: (any ExitPolicy)? = nil, exitLimits: ExitLimits = .init(), endpointIndependentUDP: Bool = false,
-        _ body: @Sendable (Tunnel) async throws -> Result
-    ) async throws -> Result {
+        _ body: @Sendable (Tunnel) async throws -> Void
+    ) async throws {
         let tunnel = try await Tunnel(.memory) {
             $0.policy = policy
             $0.exitLimits = exitLimits
             $0.endpointIndependentUDP = endpointIndependentUDP
         }
         do {
-            let result = try await body(tunnel)
+            try await body(tunnel)
             await tunnel.shutdown()
             #expect(await tunnel.entrance.stack.connectionCount == 0)
             #expect(await tunnel.exit.stack.connectionCount == 0)
             while await tunnel.exit.exitStatistics.map({ $0.connections + $0.udpFlows + $0.echoFlows }) != 0 {
                 await Task.yield()
             }
-            return result
         } catch {
             await tunnel.shutdown()
             throw error

@@ -1,5 +1,6 @@
 // Which routes let what through.
 
+import NIOConcurrencyHelpers
 import NIOCore
 import Netstack
 import TestSupport
@@ -29,6 +30,7 @@ import VNI
     private func isProhibited(
         _ routes: [String], _ transport: ExitDial.Transport, _ destination: String
     ) async throws -> Bool {
+        let isProhibited = NIOLockedValueBox(false)
         try await Tunnel.with(policy: RecordingPolicy(.refuse)) { tunnel in
             try tunnel.exit.exposeRoutes(routes)
             let address = try TransportAddress(destination)
@@ -36,18 +38,20 @@ import VNI
             do {
                 switch transport {
                 case .tcp: _ = try await stack.connect(to: address)
-                case .icmp: _ = try await stack.ping(address.address)
+                case .icmp: _ = try await stack.ping(address.address, timeout: .seconds(60))
                 case .udp:
                     let socket = try await stack.openUDP()
                     try await socket.send(ByteBuffer(string: "x"), to: address)
                     _ = try await socket.receive()
                 }
-            } catch NetstackError.prohibited { return true } catch NetstackError.refused {
-                return false
-            } catch NetstackError.unreachable(_, .port) { return false }
-            Issue.record("\(address) answered")
-            return false
+                Issue.record("\(address) answered")
+            } catch NetstackError.prohibited {
+                isProhibited.withLockedValue { $0 = true }
+            } catch NetstackError.refused {
+            } catch NetstackError.unreachable(_, .port) {
+            }
         }
+        return isProhibited.withLockedValue { $0 }
     }
 
     @Test func aRouteCanBeNarrowedToProtocolsAndPorts() async throws {
