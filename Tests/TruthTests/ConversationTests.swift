@@ -3,7 +3,7 @@
 import Testing
 
 extension TruthTests {
-    @Suite struct ConversationTests {
+    @Suite(.inNetwork) struct ConversationTests {
         @Test(arguments: Way.allCases)
         func aServerThatNeverAnswersTimesOutAtTheClient(_ way: Way) async throws {
             let result = try await Network.shared.shell(way, "curl -sS --max-time 2 http://10.77.0.1:3002/")
@@ -76,18 +76,6 @@ extension TruthTests {
                 """
             let result = try await Network.shared.run(way, "python3", "-c", client)
             #expect(result.output == "waits\n")
-        }
-
-        /// To a port that is open, one that is silent, and one that is closed.
-        @Test(arguments: ["-S -p 3000", "-S -p 4001", "-S -p 4000", "--udp -p 4001", "--udp -p 4000", "--icmp"])
-        func aFloodLeavesTheNextDialAlone(_ flood: String) async throws {
-            let network = try Network.shared
-            for way in Way.throughAnExit {
-                // hping3 ignores its count while it floods.
-                _ = try await network.shell(way, "timeout --signal=INT 3 hping3 -q --flood \(flood) 10.77.0.1")
-                let result = try await network.shell(way, "echo there and back | ncat --wait 20s 10.77.0.1 3000")
-                #expect(result.output == "there and back\n", "by \(way)")
-            }
         }
     }
 }

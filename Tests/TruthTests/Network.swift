@@ -31,8 +31,8 @@ struct Network: Sendable {
         "nmap", "nft", "traceroute", "ping", "dig", "socat", "ncat", "hping3", "curl", "ip", "python3", "unshare",
     ]
 
-    /// No other process, nor another run, has namespaces of this prefix.
-    private let prefix = "truth-\(getpid())"
+    /// No other network, of this run or another, has namespaces of this prefix.
+    private let prefix = "truth-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
     private var processes: [ChildProcess] = []
 
     static func isPossible() async -> Bool {
@@ -106,9 +106,9 @@ struct Network: Sendable {
     }
 }
 
-/// What all of these tests stand in: one network, and one test at a time.
+/// One test at a time, and each suite in a network of its own.
 @Suite(
-    .serialized, .inNetwork,
+    .serialized,
     .enabled("takes root, /dev/net/tun and the tools that `make truth` installs") { await Network.isPossible() })
 struct TruthTests {}
 

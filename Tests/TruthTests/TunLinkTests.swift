@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 
 extension TruthTests {
-    @Suite struct TunLinkTests {
+    @Suite(.inNetwork) struct TunLinkTests {
         private static let kernel = IPAddress.v4(IPv4Address(10, 79, 0, 1))
         private static let far = IPAddress.v4(IPv4Address(10, 79, 0, 2))
 

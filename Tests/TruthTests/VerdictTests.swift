@@ -4,7 +4,7 @@ import Netstack
 import Testing
 
 extension TruthTests {
-    @Suite struct VerdictTests {
+    @Suite(.inNetwork) struct VerdictTests {
         /// Ports that are open (3000), closed (4000), silent (4001), and rejected, each in a way of its own.
         @Test(arguments: [IPVersion.v4, .v6])
         func everyPortHasTheVerdictAndReasonThatItHasWithoutATunnel(_ version: IPVersion) async throws {
