@@ -43,6 +43,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLwIP", path: "CLwIP", pkgConfig: "lwip", providers: [.apt(["liblwip-dev"])]),
+        .systemLibrary(name: "CResolv", path: "CResolv"),
         .target(name: "CLwIPChecksum"),
         .target(name: "CLwIPSupport", dependencies: ["CLwIP", "CLwIPChecksum"]),
         .target(
@@ -59,7 +60,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "VNI",
-            dependencies: ["Netstack", nio, nioPosix, concurrencyHelpers, logging],
+            dependencies: ["CResolv", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",

@@ -34,6 +34,14 @@ public final class VirtualInterface: Sendable {
         /// Bounds of the stack.
         public var limits = Stack.Limits()
         public var logger: Logger
+        /// Whether an exit answers DNS queries, over UDP and TCP at port 53 of its addresses, with what its host's resolver
+        /// finds. Anything that gets to port 53 of these is prohibited otherwise.
+        public var answersNames = true
+        /// What the stack of an entrance asks for the addresses of names (see `Stack.resolve`): by default the addresses
+        /// of an exit that has the default ones. Empty at an exit.
+        public var nameServers: [IPAddress]
+        /// What an exit answers with.
+        package var lookUpNames: NameLookup = SystemNames.lookUp
         /// The event loop of the stack and, at an exit, of the sockets of its host.
         public var eventLoop: any EventLoop = Stack.defaultEventLoop
 
@@ -42,6 +50,7 @@ public final class VirtualInterface: Sendable {
             self.mtu = mtu
             self.addresses = addresses ?? VirtualInterface.defaultAddresses(mode)
             self.logger = logger
+            nameServers = mode == .entrance ? VirtualInterface.defaultAddresses(.exit) : []
         }
     }
 
@@ -85,7 +94,11 @@ public final class VirtualInterface: Sendable {
             spoofing: isExit)
         try stack.addRoute(to: .everyIPv4, via: nic)
         try stack.addRoute(to: .everyIPv6, via: nic)
+        stack.nameServers = configuration.nameServers
         guard isExit else { return }
+        if configuration.answersNames {
+            try NameServer.attach(to: stack, nic: nic, logger: logger, lookUp: configuration.lookUpNames)
+        }
         let resolve: TCPForwarder.Resolve = { destination in
             routes.withLockedValue { $0.target(for: destination.address) }.map {
                 TransportAddress($0, destination.port)

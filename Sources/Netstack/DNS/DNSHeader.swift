@@ -1,7 +1,5 @@
 // The header of a DNS message, and the numbers that stand in one.
 
-package import NIOCore
-
 /// The flags of a header (RFC 1035 section 4.1.1, RFC 4035 section 3).
 package struct DNSFlags: OptionSet, Hashable, Sendable {
     package let rawValue: UInt16
@@ -62,7 +60,7 @@ package struct DNSRecordType: RawRepresentable, Hashable, Sendable {
 
 /// The first 12 bytes of a message (RFC 1035 section 4.1.1).
 package struct DNSHeader: Hashable, Sendable {
-    static let length = 12
+    package static let length = 12
 
     package var id: UInt16
     package var flags: DNSFlags

@@ -2,8 +2,8 @@
 
 /// The names that a stack is resolving. It lives on the stack's event loop.
 final class Resolutions {
-    /// How many names may be asked about at once: as many as the name server of an exit lets one source have waiting. Others
-    /// wait their turn.
+    /// How many names may be asked about at once. An exit lets one source have four times as many queries waiting, and each
+    /// name makes two.
     static let limit = 32
 
     /// How long a name server may take, each time it is asked.

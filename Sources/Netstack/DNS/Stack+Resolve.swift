@@ -40,7 +40,7 @@ extension Stack {
         async let ipv6 = ask(DNSQuestion(host, .aaaa), servers, isEnough)
         async let ipv4 = ask(DNSQuestion(host, .a), servers, isEnough)
         let answers = try await [ipv6, ipv4]
-        let addresses = answers.flatMap { if case .addresses(let addresses) = $0 { addresses } else { [] } }
+        let addresses = answers.flatMap(\.addresses)
         if !addresses.isEmpty {
             let core = core
             func isUsable(_ address: IPAddress) -> Bool { (try? core.path(to: address, nic: nil, from: nil)) != nil }
@@ -56,6 +56,8 @@ extension Stack {
         case addresses([IPAddress])
         case nameNotFound
         case failed(NetstackError)
+
+        var addresses: [IPAddress] { if case .addresses(let addresses) = self { addresses } else { [] } }
     }
 
     /// Asks one server after the other, and again those that have not answered.
@@ -132,10 +134,7 @@ extension Stack {
                 continue
             }
             // RFC 5452 section 9.1. The port is right, or it would not have come here.
-            guard datagram.source == server, let reply = try? DNSMessage(parsing: datagram.payload.readableBytesSpan),
-                reply.answers(query)
-            else { continue }
-            return reply
+            if datagram.source == server, let reply = query.reply(in: datagram.payload) { return reply }
         }
     }
 
@@ -154,7 +153,7 @@ extension Stack {
         while true {
             if let message = received.readLengthPrefixedSlice(as: UInt16.self) {
                 await connection.close()
-                guard let reply = try? DNSMessage(parsing: message.readableBytesSpan), reply.answers(query) else { break }
+                guard let reply = query.reply(in: message) else { break }
                 return reply
             }
             guard let bytes = try await connection.read() else { break }
@@ -183,10 +182,14 @@ extension DNSMessage {
     /// How far a chain of aliases is followed.
     private static let aliasLimit = 16
 
-    /// Whether it is a response to `query`. Some servers leave the question out of an error.
-    func answers(_ query: DNSMessage) -> Bool {
-        flags.contains(.response) && id == query.id && opcode == query.opcode
-            && (question == query.question || question == nil && responseCode == .formatError)
+    /// The response to this query, if that is what the bytes are.
+    func reply(in bytes: ByteBuffer) -> DNSMessage? {
+        guard let reply = try? DNSMessage(parsing: bytes.readableBytesSpan), reply.flags.contains(.response),
+            reply.id == id, reply.opcode == opcode,
+            // Some servers leave the question out of an error.
+            reply.question == question || reply.question == nil && reply.responseCode == .formatError
+        else { return nil }
+        return reply
     }
 
     /// The addresses at the end of the chain of aliases (CNAME) that begins with the name asked for.
@@ -205,7 +208,7 @@ extension DNSMessage {
     }
 
     /// The bytes of the message after their count, as they are sent over TCP (RFC 1035 section 4.2.2).
-    package func encodedForTCP() -> ByteBuffer {
+    func encodedForTCP() -> ByteBuffer {
         let message = encoded()
         var buffer = ByteBuffer(integer: UInt16(clamping: message.readableBytes))
         buffer.writeImmutableBuffer(message)

@@ -25,6 +25,8 @@ public struct NICStatistics: Sendable, Hashable {
     public var windowDropped = 0
     /// Connection attempts beyond the limit of half-open connections.
     public var synDropped = 0
+    /// DNS queries, and connections for such, that an exit had no room for.
+    public var nameQueriesRefused = 0
 }
 
 package final class NetworkInterface {
