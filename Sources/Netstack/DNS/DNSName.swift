@@ -50,7 +50,7 @@ package struct DNSName: Sendable {
     }
 
     /// Reads a name, compressed or not, and moves `offset` to what follows it.
-    static func read(_ message: RawSpan, at offset: inout Int) throws(DNSFault) -> DNSName {
+    package static func read(_ message: RawSpan, at offset: inout Int) throws(DNSFault) -> DNSName {
         var wire: [UInt8] = []
         var position = offset
         // Where to go on after the name: what follows the first pointer, if there is one.
