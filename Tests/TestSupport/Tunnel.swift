@@ -32,11 +32,15 @@ package struct Tunnel: Sendable {
 
     package static func host(_ version: IPVersion) -> IPAddress { version == .v4 ? host : host6 }
 
-    package init(_ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init()) async throws {
+    package init(
+        _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
+        exit configure: (inout VirtualInterface.Configuration) -> Void = { _ in }
+    ) async throws {
         var near = VirtualInterface.Configuration.quiet(.entrance, mtu: mtu)
         var far = VirtualInterface.Configuration.quiet(.exit, mtu: mtu)
         near.limits = limits
         far.limits = limits
+        configure(&far)
         switch kind {
         case .memory:
             let (a, b) = MemoryLink.pipe()
@@ -65,9 +69,10 @@ package struct Tunnel: Sendable {
     /// Runs `body`, shuts both ends down, and shows that neither stack holds a connection by then.
     package static func with(
         _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
+        exit configure: (inout VirtualInterface.Configuration) -> Void = { _ in },
         _ body: @Sendable (Tunnel) async throws -> Void
     ) async throws {
-        let tunnel = try await Tunnel(kind, mtu: mtu, limits: limits)
+        let tunnel = try await Tunnel(kind, mtu: mtu, limits: limits, exit: configure)
         do {
             try await body(tunnel)
         } catch {

@@ -1,0 +1,77 @@
+// Names that exist nowhere but at an exit of these tests, and raw queries for them.
+
+import NIOCore
+import Netstack
+import TestSupport
+import Testing
+import VNI
+
+/// The exit's address of a version, at the port of its name server.
+func nameServer(_ version: IPVersion = .v4) throws -> TransportAddress {
+    let address = VirtualInterface.defaultAddresses(.exit).first { $0.version == version }
+    return TransportAddress(try #require(address), 53)
+}
+
+/// Looks names up in a table of texts of addresses. What is not there does not exist.
+func table(_ names: [String: [String]]) -> NameLookup {
+    { query in
+        guard let texts = names[query.question.name.description.lowercased()] else { return .records(.nameError, []) }
+        let records = texts.compactMap { text -> DNSRecord? in
+            switch try? IPAddress(text) {
+            case .v4(let address): DNSRecord(query.question.name, timeToLive: 1, .a(address))
+            case .v6(let address): DNSRecord(query.question.name, timeToLive: 1, .aaaa(address))
+            case nil: nil
+            }
+        }
+        return .records(.noError, records.filter { $0.type == query.question.type })
+    }
+}
+
+func query(_ name: String, _ type: DNSRecordType = .a, edns: EDNS? = nil) throws -> DNSMessage {
+    var query = DNSMessage(
+        id: .random(in: 0 ... .max), flags: .recursionDesired, question: DNSQuestion(try DNSName(name), type))
+    query.edns = edns
+    return query
+}
+
+extension Tunnel {
+    /// A tunnel whose exit answers from a function.
+    static func with(
+        names: @escaping NameLookup, _ body: @Sendable (Tunnel) async throws -> Void
+    ) async throws {
+        try await with(.memory, exit: { $0.lookUpNames = names }, body)
+    }
+
+    /// The answer to a query that is sent over UDP as it is.
+    func ask(_ query: DNSMessage, _ version: IPVersion = .v4) async throws -> DNSMessage {
+        let socket = try await entrance.stack.openUDP()
+        try await socket.send(query.encoded(), to: nameServer(version))
+        let datagram = try await socket.receive()
+        await socket.close()
+        return try parse(datagram.payload)
+    }
+
+    /// A connection to the exit's name server.
+    func connectToNameServer(_ version: IPVersion = .v4) async throws -> TCPConnection {
+        try await entrance.stack.connect(to: nameServer(version))
+    }
+}
+
+extension TCPConnection {
+    func send(_ queries: DNSMessage...) async throws {
+        var bytes = ByteBuffer()
+        for query in queries {
+            let message = query.encoded()
+            bytes.writeInteger(UInt16(message.readableBytes))
+            bytes.writeImmutableBuffer(message)
+        }
+        try await write(bytes)
+    }
+
+    func receiveMessage() async throws -> DNSMessage {
+        let length = try await read(exactly: 2)
+        return try await parse(read(exactly: Int(try #require(length.getInteger(at: 0, as: UInt16.self)))))
+    }
+}
+
+func parse(_ bytes: ByteBuffer) throws -> DNSMessage { try DNSMessage(parsing: bytes.readableBytesSpan) }
