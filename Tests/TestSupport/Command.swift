@@ -9,7 +9,9 @@ package struct Command {
     private let process = Process()
     private let output: NIOAsyncChannel<ByteBuffer, Never>
 
-    package init(_ arguments: String...) async throws {
+    package init(_ arguments: String...) async throws { try await self.init(arguments) }
+
+    package init(_ arguments: [String]) async throws {
         let pipe = Pipe()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = arguments
