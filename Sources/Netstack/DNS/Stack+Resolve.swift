@@ -25,7 +25,7 @@ extension Stack {
     ///   before IPv4 (RFC 6724 section 6, rules 1 and 6), then as the server has sent them.
     /// - Throws: `NetstackError.malformed`, before anything is sent; `.noNameServer`, `.nameNotFound`, `.nameHasNoAddress`;
     ///   if no server could tell, what was wrong with the last: `.timedOut`, `.nameServerFailed`, `.prohibited`,
-    ///   `.unreachable`, or what kept the stack from sending; `CancellationError`.
+    ///   `.unreachable`, or what else kept it from answering; `CancellationError`.
     public func resolve(_ name: String) async throws -> [IPAddress] {
         if let literal = try? IPAddress(name) { return [literal] }
         let host = try DNSName(hostName: name)
@@ -65,10 +65,10 @@ extension Stack {
         _ question: DNSQuestion, _ servers: [IPAddress], _ isEnough: NIOLockedValueBox<Bool>
     ) async throws -> Answer {
         var servers = servers
-        var failure = NetstackError.noNameServer
+        var failure: NetstackError?
         for patience in resolutions.patience {
             for server in servers {
-                if failure != .noNameServer, isEnough.withLockedValue({ $0 }) { return .failed(failure) }
+                if let failure, isEnough.withLockedValue({ $0 }) { return .failed(failure) }
                 do {
                     let reply = try await exchange(question, with: server, patience)
                     switch reply.responseCode {
@@ -90,7 +90,7 @@ extension Stack {
                 }
             }
         }
-        return .failed(failure)
+        return .failed(failure ?? .noNameServer)
     }
 
     /// The reply of a server to a question, over UDP, or TCP where it says so (RFC 7766 section 5).

@@ -101,6 +101,7 @@ final class TCPListenerCore {
         guard !ended else { return }
         ended = true
         self.error = error
+        handler = nil
         // Their last references: dropping them resets them.
         ready.removeAll()
         if let stack, stack.listeners[binding] === self { stack.listeners[binding] = nil }

@@ -120,6 +120,7 @@ final class UDPSocketCore {
     func end(_ error: NetstackError) {
         guard ended == nil else { return }
         ended = error
+        handler = nil
         if let stack, stack.sockets[binding] === self { stack.sockets[binding] = nil }
         waiters.resumeAll(.success(()))
     }

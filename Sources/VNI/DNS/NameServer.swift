@@ -66,7 +66,7 @@ final class NameServer {
         let core = stack.core
         let interface = try core.nic(nic)
         let server = NameServer(core, interface, logger: logger, lookUp: lookUp)
-        for address in interface.addresses {
+        for address in Set(interface.addresses) {
             let address = TransportAddress(address, port)
             try stack.serveUDP(at: address) { datagram, _ in server.receive(datagram) }
             try stack.serveTCP(at: address, backlog: connectionLimit) { server.accept($0) }

@@ -1,4 +1,4 @@
-// Names that exist nowhere but at an exit of these tests, and raw queries for them.
+// Raw queries to the name server of an exit.
 
 import NIOCore
 import Netstack
@@ -10,21 +10,6 @@ import VNI
 func nameServer(_ version: IPVersion = .v4) throws -> TransportAddress {
     let address = VirtualInterface.defaultAddresses(.exit).first { $0.version == version }
     return TransportAddress(try #require(address), 53)
-}
-
-/// Looks names up in a table of texts of addresses. What is not there does not exist.
-func table(_ names: [String: [String]]) -> NameLookup {
-    { query in
-        guard let texts = names[query.question.name.description.lowercased()] else { return .records(.nameError, []) }
-        let records = texts.compactMap { text -> DNSRecord? in
-            switch try? IPAddress(text) {
-            case .v4(let address): DNSRecord(query.question.name, timeToLive: 1, .a(address))
-            case .v6(let address): DNSRecord(query.question.name, timeToLive: 1, .aaaa(address))
-            case nil: nil
-            }
-        }
-        return .records(.noError, records.filter { $0.type == query.question.type })
-    }
 }
 
 func query(_ name: String, _ type: DNSRecordType = .a, edns: EDNS? = nil) throws -> DNSMessage {
