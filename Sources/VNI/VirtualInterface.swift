@@ -40,8 +40,9 @@ public final class VirtualInterface: Sendable {
         /// What the stack of an entrance asks for the addresses of names (see `Stack.resolve`): by default the addresses
         /// of an exit that has the default ones. Empty at an exit.
         public var nameServers: [IPAddress]
-        /// What an exit answers with.
+        /// What an exit answers with, and how long it waits for that.
         package var lookUpNames: NameLookup = SystemNames.lookUp
+        package var namePatience = Duration.seconds(10)
         /// The event loop of the stack and, at an exit, of the sockets of its host.
         public var eventLoop: any EventLoop = Stack.defaultEventLoop
 
@@ -97,7 +98,9 @@ public final class VirtualInterface: Sendable {
         stack.nameServers = configuration.nameServers
         guard isExit else { return }
         if configuration.answersNames {
-            try NameServer.attach(to: stack, nic: nic, logger: logger, lookUp: configuration.lookUpNames)
+            try NameServer.attach(
+                to: stack, nic: nic, logger: logger, patience: configuration.namePatience,
+                lookUp: configuration.lookUpNames)
         }
         let resolve: TCPForwarder.Resolve = { destination in
             routes.withLockedValue { $0.target(for: destination.address) }.map {

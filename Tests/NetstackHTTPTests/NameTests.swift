@@ -22,7 +22,10 @@ struct NameTests {
                     $0.lookUpNames = table(["web.internal": ["192.0.2.1", "\(Tunnel.host)"]])
                     configure(&$0)
                 }
-            ) { try await body($0, server) }
+            ) { tunnel in
+                await tunnel.entrance.stack.setPatience([.seconds(600)])
+                try await body(tunnel, server)
+            }
         }
     }
 

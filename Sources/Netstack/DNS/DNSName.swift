@@ -124,7 +124,9 @@ package struct DNSName: Sendable {
 }
 
 extension DNSName: Hashable {
-    package static func == (a: DNSName, b: DNSName) -> Bool { a.folded.wire == b.folded.wire }
+    package static func == (a: DNSName, b: DNSName) -> Bool {
+        a.wire == b.wire || a.wire.count == b.wire.count && a.folded.wire == b.folded.wire
+    }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(folded.wire) }
 }

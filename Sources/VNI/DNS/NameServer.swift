@@ -14,8 +14,6 @@ final class NameServer {
     static let sourceLimit = 128
     /// Lookups under way, each on a thread.
     static let threadLimit = 8
-    /// Whoever has waited for this long is told that the lookup failed.
-    static let patience = TimeAmount.seconds(10)
     static let connectionLimit = 64
 
     /// One whose query waits.
@@ -33,6 +31,9 @@ final class NameServer {
         var deadline: Scheduled<Void>
     }
 
+    /// How long a lookup may take before whoever waits is told that it failed; and how long a connection may be open without
+    /// a query or an answer (RFC 7766 section 6.2.3).
+    let patience: TimeAmount
     private weak var stack: StackCore?
     private weak var nic: NetworkInterface?
     private let eventLoop: any EventLoop
@@ -44,7 +45,10 @@ final class NameServer {
     private var waitingCount = 0
     private var connections: [ObjectIdentifier: NameServerConnection] = [:]
 
-    private init(_ stack: StackCore, _ nic: NetworkInterface, logger: Logger, lookUp: @escaping NameLookup) {
+    private init(
+        _ stack: StackCore, _ nic: NetworkInterface, logger: Logger, patience: Duration, lookUp: @escaping NameLookup
+    ) {
+        self.patience = TimeAmount(patience)
         self.stack = stack
         self.nic = nic
         self.logger = logger
@@ -61,11 +65,11 @@ final class NameServer {
     ///
     /// - Throws: `NetstackError.noSuchNIC`, `.addressInUse`.
     static func attach(
-        to stack: isolated Stack, nic: NICID, logger: Logger, lookUp: @escaping NameLookup
+        to stack: isolated Stack, nic: NICID, logger: Logger, patience: Duration, lookUp: @escaping NameLookup
     ) throws {
         let core = stack.core
         let interface = try core.nic(nic)
-        let server = NameServer(core, interface, logger: logger, lookUp: lookUp)
+        let server = NameServer(core, interface, logger: logger, patience: patience, lookUp: lookUp)
         for address in Set(interface.addresses) {
             let address = TransportAddress(address, port)
             try stack.serveUDP(at: address) { datagram, _ in server.receive(datagram) }
@@ -158,7 +162,7 @@ final class NameServer {
         }
         nextID &+= 1
         let (id, reach) = (nextID, NIOLoopBound(Weak(self), eventLoop: eventLoop))
-        let deadline = eventLoop.scheduleTask(in: Self.patience) {
+        let deadline = eventLoop.scheduleTask(in: patience) {
             guard let server = reach.value.object else { return }
             server.threads.cancel(id)
             server.finish(id, query, .failure(.serverFailure))

@@ -6,8 +6,6 @@ import Netstack
 /// A connection that carries queries and answers, each after its length. Answers come in the order in which they are found
 /// (RFC 7766 section 7).
 final class NameServerConnection: TCPControlBlockDelegate {
-    /// Without a query or an answer for this long, it is closed (RFC 7766 section 6.2.3).
-    static let idleTimeout = TimeAmount.seconds(10)
     /// Queries that may wait for answers. Beyond: no more is read.
     static let queryLimit = 16
 
@@ -91,9 +89,9 @@ final class NameServerConnection: TCPControlBlockDelegate {
     }
 
     private func watchIdleness() {
-        block.stack.eventLoop.assumeIsolated().scheduleTask(deadline: lastUse + Self.idleTimeout) { [weak self] in
+        block.stack.eventLoop.assumeIsolated().scheduleTask(deadline: lastUse + server.patience) { [weak self] in
             guard let self, !isEnded else { return }
-            let isIdle = waiting == 0 && NIODeadline.now() >= lastUse + Self.idleTimeout
+            let isIdle = waiting == 0 && NIODeadline.now() >= lastUse + server.patience
             if waiting > 0 { lastUse = .now() }
             if isIdle { end() } else { watchIdleness() }
         }

@@ -20,11 +20,23 @@ func query(_ name: String, _ type: DNSRecordType = .a, edns: EDNS? = nil) throws
 }
 
 extension Tunnel {
-    /// A tunnel whose exit answers from a function.
+    /// A tunnel whose exit answers from a function, and in which nobody's patience ends before the test's.
     static func with(
-        names: @escaping NameLookup, _ body: @Sendable (Tunnel) async throws -> Void
+        names: @escaping NameLookup, patience: Duration = .seconds(600),
+        exit configure: (inout VirtualInterface.Configuration) -> Void = { _ in },
+        _ body: @Sendable (Tunnel) async throws -> Void
     ) async throws {
-        try await with(.memory, exit: { $0.lookUpNames = names }, body)
+        try await with(
+            .memory,
+            exit: {
+                $0.lookUpNames = names
+                $0.namePatience = patience
+                configure(&$0)
+            }
+        ) { tunnel in
+            await tunnel.entrance.stack.setPatience([.seconds(600)])
+            try await body(tunnel)
+        }
     }
 
     /// The answer to a query that is sent over UDP as it is.
