@@ -44,7 +44,7 @@ extension StackCore {
 
     /// lwIP's own reassembly is one for all stacks, ends at ten buffers, and answers with an error that can abort.
     private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
-        switch nic.reassembler.add(header, packet: packet, now: .now()) {
+        switch nic.reassembler.add(header, packet: packet, now: eventLoop.now) {
         case .incomplete: break
         case .complete(let whole):
             var run: TCPSegmentRun?
@@ -56,7 +56,7 @@ extension StackCore {
 
     /// Tells the senders of datagrams whose fragments did not come in time (RFC 1122 section 3.3.2).
     func expireFragments(of nic: NetworkInterface) {
-        for first in nic.reassembler.expire(now: .now()) {
+        for first in nic.reassembler.expire(now: eventLoop.now) {
             nic.statistics.fragmentsDropped += 1
             let packet = first.readableBytesSpan
             if let header = try? IPHeader(parsing: packet) {
