@@ -3,10 +3,10 @@
 SWIFT ?= swift
 PACKAGES := liblwip-dev pkg-config
 
-FORMATTED := Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
+FORMATTED := Package.swift Sources Tests Examples Fuzz/Targets Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 PEERS := golang-go golang-gvisor-gvisor-dev
 
-.PHONY: demo test test-release consumer bench bench-check bench-peers lint format setup clean
+.PHONY: demo test test-release consumer fuzz bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
@@ -24,6 +24,12 @@ test-release: setup
 # A package outside of this one that depends on it by path, builds, and makes one request.
 consumer: setup
 	Tests/Consumer/run
+
+# Each target for a while, under libFuzzer and the address sanitizer. See Fuzz/README.md.
+SECONDS ?= 60
+TARGETS ?= $(notdir $(wildcard Fuzz/Corpus/*))
+fuzz: setup
+	Fuzz/run $(SECONDS) $(TARGETS)
 
 # Everything side by side: half an hour on a quiet machine. See Benchmarks/README.md.
 bench: setup
