@@ -66,6 +66,7 @@ final class Flow: TCPControlBlockDelegate {
     private(set) var block: TCPControlBlock?
     private var readNext: UInt32 = 0
     private var written: UInt32 = 0
+    private var isWriting = false
     private(set) var finding: Finding?
 
     init(_ habit: Habit, peer: TransportAddress, stack: TransportAddress) {
@@ -163,6 +164,10 @@ final class Flow: TCPControlBlockDelegate {
     }
 
     func write(_ count: Int) {
+        // To be told of room while writing changes nothing.
+        guard !isWriting else { return }
+        isWriting = true
+        defer { isWriting = false }
         var rest = bytes(at: written, count: count)
         // What is written is known only afterwards, and may be heard of before.
         let before = written

@@ -23,6 +23,8 @@ public struct NICStatistics: Sendable, Hashable {
     public var fragmentsDropped = 0
     /// TCP segments beyond the window that their connection had announced.
     public var windowDropped = 0
+    /// TCP segments that acknowledge nothing, what was never sent, or what was long ago.
+    public var unacceptableDropped = 0
     /// Connection attempts beyond the limit of half-open connections.
     public var synDropped = 0
 }

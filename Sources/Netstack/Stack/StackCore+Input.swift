@@ -135,6 +135,11 @@ extension StackCore {
             nic: nic.id, local: TransportAddress(run.ip.destination, run.tcp.destinationPort),
             remote: TransportAddress(run.ip.source, run.tcp.sourcePort))
         if let block = connections[id], let pcb = block.pcb {
+            let verdict = clwip_tcp_judge(pcb, run.flags.rawValue, run.acknowledgmentNumber)
+            guard verdict == clwip_tcp_take else {
+                if verdict == clwip_tcp_challenge { lend(block, clwip_tcp_acknowledge) }
+                return nic.statistics.unacceptableDropped += 1
+            }
             let length = UInt32(truncatingIfNeeded: run.segmentLength)
             guard clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) != 0 else {
                 return nic.statistics.windowDropped += 1
