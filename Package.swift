@@ -57,9 +57,10 @@ let package = Package(
             name: "NetstackNIO",
             dependencies: ["Netstack", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
+        .target(name: "CHostSocket"),
         .target(
             name: "VNI",
-            dependencies: ["Netstack", nio, nioPosix, concurrencyHelpers, logging],
+            dependencies: ["CHostSocket", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",
@@ -124,7 +125,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "VNITests",
-            dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix, crypto],
+            dependencies: [
+                "Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix, concurrencyHelpers, crypto,
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -7,7 +7,7 @@ import NetstackLinks
 extension FuzzTarget {
     /// A list of fragments, from two sources, of few datagrams: so they meet.
     func checkReassembler(_ script: inout Script) throws(Finding) {
-        var reassembler = Reassembler(byteLimit: 1 << 14)
+        var reassembler = Reassembler(limit: Bound(total: 1 << 14, perSource: 1 << 13))
         var now = NIODeadline.uptimeNanoseconds(0)
         while !script.isAtEnd {
             let kind = script.byte()
@@ -21,7 +21,7 @@ extension FuzzTarget {
                 try add(&script, kind, to: &reassembler, now)
             }
             try Finding.require(reassembler.byteCount >= 0, "what is freed was occupied")
-            try Finding.require(reassembler.byteCount <= reassembler.byteLimit, "memory is bounded")
+            try Finding.require(reassembler.byteCount <= reassembler.limit.total, "memory is bounded")
             try Finding.require((reassembler.byteCount == 0) == (reassembler.nextExpiry == nil), "all expires")
         }
         _ = reassembler.expire(now: now + .seconds(31))

@@ -29,6 +29,7 @@ final class World {
     private let loop: SteppedLoop
     private let wire = Wire()
     let version: IPVersion
+    private let mtu: Int
     let own: IPAddress
     let peer: IPAddress
     var flows: [Flow] = []
@@ -62,11 +63,11 @@ final class World {
         limits.closedConnections = 4
         limits.windowBytes = 1 << 20
         limits.socketReceiveBytes = 4096
-        limits.reassemblyBytes = 1 << 16
+        limits.reassemblyBytes = Bound(total: 1 << 16, perSource: 1 << 16)
         let stack = try Stack(limits: limits, on: loop)
         self.stack = stack
-        let mtu = [1500, 576, 9000, 65535][Int(settings >> 1 & 3)]
-        (listener, socket) = try stack.assumeIsolated { [own, wire] stack in
+        mtu = [1500, 576, 9000, 65535][Int(settings >> 1 & 3)]
+        (listener, socket) = try stack.assumeIsolated { [own, wire, mtu] stack in
             try stack.createNIC(1, link: wire, addresses: [own], mtu: mtu, promiscuous: true, spoofing: true)
             try stack.addRoute(to: .everyIPv4, via: 1)
             try stack.addRoute(to: .everyIPv6, via: 1)
@@ -80,7 +81,10 @@ final class World {
         }
         let nic = try stack.core.nic(1)
         nic.tcpHandler = { [unowned self] in decide($0) }
-        nic.udpHandler = { [unowned self] in answer($0, on: $1) }
+        nic.udpHandler = { [unowned self, unowned nic] datagram, _ in answer(datagram, on: nic) }
+        nic.echoHandler = { [unowned stack = stack.core, unowned nic] echo, header in
+            stack.reject(echo, from: header.source, to: header.destination, .hostUnreachable, on: nic)
+        }
         wire.sent = { [unowned self] in hear($0) }
     }
 
@@ -160,6 +164,7 @@ final class World {
         trace("<", packet)
         guard let header = try? IPHeader(parsing: packet.readableBytesSpan), header.totalLength == packet.readableBytes
         else { return require(false, "what the stack sends can be read") }
+        require(packet.readableBytes <= mtu, "what the stack sends fits the link")
         guard header.upperLayerProtocol == .tcp, header.fragment == nil else { return }
         do throws(Finding) {
             let (ip, tcp, data) = try packet.checkedSegment()

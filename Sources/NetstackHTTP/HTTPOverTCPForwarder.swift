@@ -49,7 +49,7 @@ public struct HTTPOverTCPForwarder: Sendable {
     ///
     /// - Throws: `NetstackError.noSuchNIC`.
     public func attach(to stack: isolated Stack, nic: NICID) throws {
-        try stack.forwardTCP(on: nic, forward)
+        try stack.forward(on: nic) { _, interface in interface.tcpHandler = forward }
     }
 
     @Sendable private func forward(_ request: TCPForwardRequest) {

@@ -33,6 +33,13 @@ public final class VirtualInterface: Sendable {
         public var addresses: [IPAddress]
         /// Bounds of the stack.
         public var limits = Stack.Limits()
+        /// Bounds of an exit, and how long it keeps flows.
+        public var exitLimits = ExitLimits()
+        /// Whether a UDP port of a source has one port of the exit's host towards all destinations (RFC 4787 section 4.1),
+        /// as games, calls and other peer-to-peer programs need it. What it has sent to may then answer from any port.
+        public var endpointIndependentUDP = false
+        /// Decides about each dial that the exit's routes let through.
+        public var policy: (any ExitPolicy)?
         public var logger: Logger
         /// The event loop of the stack and, at an exit, of the sockets of its host.
         public var eventLoop: any EventLoop = Stack.defaultEventLoop
@@ -60,6 +67,8 @@ public final class VirtualInterface: Sendable {
     /// The stack behind the interface: dial, listen and ping through it.
     public let stack: Stack
     private let routes = NIOLockedValueBox(ExposedRoutes())
+    /// What an exit does, on the event loop.
+    private let exit: NIOLoopBoundBox<ExitCore?>
     private let logger: Logger
 
     /// Joins an interface to its link.
@@ -71,13 +80,14 @@ public final class VirtualInterface: Sendable {
         logger[metadataKey: "mode"] = "\(configuration.mode)"
         self.logger = logger
         stack = try Stack(limits: configuration.limits, on: configuration.eventLoop)
-        try await Self.setUp(stack, configuration, link, routes, logger)
+        exit = .makeEmptyBox(eventLoop: configuration.eventLoop)
+        try await Self.setUp(stack, configuration, link, routes, exit, logger)
     }
 
     /// In one go on the stack's event loop: no packet comes in before there is someone to take it.
     private static func setUp(
         _ stack: isolated Stack, _ configuration: Configuration, _ link: some Link,
-        _ routes: NIOLockedValueBox<ExposedRoutes>, _ logger: Logger
+        _ routes: NIOLockedValueBox<ExposedRoutes>, _ box: NIOLoopBoundBox<ExitCore?>, _ logger: Logger
     ) throws {
         let isExit = configuration.mode == .exit
         try stack.createNIC(
@@ -86,65 +96,94 @@ public final class VirtualInterface: Sendable {
         try stack.addRoute(to: .everyIPv4, via: nic)
         try stack.addRoute(to: .everyIPv6, via: nic)
         guard isExit else { return }
-        let resolve: TCPForwarder.Resolve = { destination in
-            routes.withLockedValue { $0.target(for: destination.address) }.map {
-                TransportAddress($0, destination.port)
-            }
+        try stack.forward(on: nic) { core, interface in
+            let exit = ExitCore(
+                core, interface, routes: routes, policy: configuration.policy, limits: configuration.exitLimits,
+                logger: logger)
+            exit.forwardTCP()
+            exit.forwardUDP(endpointIndependent: configuration.endpointIndependentUDP)
+            exit.forwardEchoes()
+            box.value = exit
         }
-        try TCPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: nic)
-        try UDPForwarder(logger: logger, resolve: resolve).attach(to: stack, nic: nic)
+    }
+
+    /// What an exit has done, and does; nil at an entrance.
+    public var exitStatistics: ExitStatistics? {
+        get async { try? await stack.eventLoop.submit { [exit] in exit.value?.statistics }.get() }
     }
 
     // MARK: Routes
 
-    /// Lets destinations through, from now on.
+    /// Lets destinations through, from now on: blocks, narrowed to protocols and ports or not, as ``ExposedRoute`` writes
+    /// them. A dial is let through if one of all routes covers it.
+    ///
+    /// A wider block exposes no addresses of links, of many hosts, or of cloud metadata services, and no loopback: those
+    /// need a route within their own range, loopback a target.
     ///
     /// - Throws: `NetstackError.malformed`, in which case none is exposed; `VNIError.notAnExit`.
-    public func exposeRoutes(_ blocks: [String]) throws {
-        try exposeRoutes(blocks.map { try CIDRBlock($0) })
+    public func exposeRoutes(_ routes: [String]) throws {
+        try exposeRoutes(routes.map { try ExposedRoute($0) })
     }
 
-    /// Lets destinations through, from now on.
+    /// The same for blocks.
     ///
     /// - Throws: `VNIError.notAnExit`.
     public func exposeRoutes(_ blocks: [CIDRBlock]) throws(VNIError) {
+        var routes: [ExposedRoute] = []
+        for block in blocks { routes.append(try ExposedRoute(block)) }
+        try exposeRoutes(routes)
+    }
+
+    /// The same for routes.
+    ///
+    /// - Throws: `VNIError.notAnExit`, `.targetNeedsSingleAddress`, `.versionMismatch`.
+    public func exposeRoutes(_ routes: [ExposedRoute]) throws(VNIError) {
         guard mode == .exit else { throw .notAnExit }
-        routes.withLockedValue { for block in blocks { $0.expose(block) } }
-        logger.info("exposed", metadata: ["routes": "\(blocks)"])
+        for route in routes { try route.check() }
+        self.routes.withLockedValue { for route in routes { $0.expose(route) } }
+        logger.info("exposed", metadata: ["routes": "\(routes)"])
+        routesChanged()
     }
 
     /// Lets one address through, to another address of the exit's network. This is the way to the exit host's loopback.
     ///
     /// Replies come from the address that was dialled.
     ///
+    /// - Parameter route: a block of one address, narrowed or not.
     /// - Throws: `NetstackError.malformed`; `VNIError.notAnExit`, `.targetNeedsSingleAddress`, `.versionMismatch`.
-    public func exposeRoute(_ block: String, to target: String) throws {
-        try exposeRoute(CIDRBlock(block), to: IPAddress(target))
+    public func exposeRoute(_ route: String, to target: String) throws {
+        var route = try ExposedRoute(route)
+        route.target = try IPAddress(target)
+        try exposeRoutes([route])
     }
 
     /// Lets one address through, to another address of the exit's network.
     ///
     /// - Throws: `VNIError.notAnExit`, `.targetNeedsSingleAddress`, `.versionMismatch`.
     public func exposeRoute(_ block: CIDRBlock, to target: IPAddress) throws(VNIError) {
-        guard mode == .exit else { throw .notAnExit }
-        let result = routes.withLockedValue { routes in
-            Result { () throws(VNIError) in try routes.expose(block, to: target) }
-        }
-        try result.get()
-        logger.info("exposed", metadata: ["routes": "\(block)", "target": "\(target)"])
+        try exposeRoutes([ExposedRoute(block, to: target)])
     }
 
-    /// Lets destinations through no longer. Open connections go on.
+    /// Lets destinations through no longer, and ends the dials, connections and flows that no other route covers.
     ///
+    /// - Parameter routes: as they were exposed. A block alone stands for all its routes, narrowed ones too.
     /// - Throws: `NetstackError.malformed`, in which case none is removed.
-    public func removeRoutes(_ blocks: [String]) throws {
-        try removeRoutes(blocks.map { try CIDRBlock($0) })
+    public func removeRoutes(_ routes: [String]) throws {
+        removeRoutes(try routes.map { try ExposedRoute($0) })
     }
 
-    /// Lets destinations through no longer. Open connections go on.
-    public func removeRoutes(_ blocks: [CIDRBlock]) {
-        routes.withLockedValue { for block in blocks { $0.remove(block) } }
-        logger.info("removed", metadata: ["routes": "\(blocks)"])
+    /// The same for blocks.
+    public func removeRoutes(_ blocks: [CIDRBlock]) { removeRoutes(blocks.compactMap { try? ExposedRoute($0) }) }
+
+    /// The same for routes.
+    public func removeRoutes(_ routes: [ExposedRoute]) {
+        self.routes.withLockedValue { for route in routes { $0.remove(route) } }
+        logger.info("removed", metadata: ["routes": "\(routes)"])
+        routesChanged()
+    }
+
+    private func routesChanged() {
+        stack.eventLoop.execute { [exit] in exit.value?.routesChanged() }
     }
 
     // MARK: The end

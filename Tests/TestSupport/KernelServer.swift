@@ -86,12 +86,16 @@ package final class KernelServer: Sendable {
     }
 }
 
-/// A UDP socket on 127.0.0.1 or ::1 that sends each datagram back to whoever sent it.
+/// A UDP socket on 127.0.0.1 or ::1 that answers each datagram: by default with what it was.
 package final class KernelEchoSocket: Sendable {
     private let descriptor: CInt
     package let port: UInt16
 
-    package init(_ version: IPVersion = .v4) throws {
+    /// - Parameter answer: makes the answer to a datagram and its sender.
+    package init(
+        _ version: IPVersion = .v4,
+        answer: @escaping @Sendable (ByteBuffer, TransportAddress) -> ByteBuffer = { datagram, _ in datagram }
+    ) throws {
         let (descriptor, port) = try boundSocket(version, SOCK_DGRAM)
         (self.descriptor, self.port) = (descriptor, port)
         startThread {
@@ -103,13 +107,21 @@ package final class KernelEchoSocket: Sendable {
                     $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { peer in
                         let count = recvfrom(descriptor, &bytes, bytes.count, 0, peer, &length)
                         // A datagram that has no address behind it means that the socket has been shut down.
-                        return count >= 0 && length > 0 ? sendto(descriptor, bytes, count, 0, peer, length) : -1
+                        guard count >= 0, length > 0 else { return -1 }
+                        let address = TransportAddress(.any(version), UInt16(bigEndian: Self.port(peer)))
+                        let reply = Array(answer(ByteBuffer(bytes: bytes[..<count]), address).readableBytesView)
+                        return sendto(descriptor, reply, reply.count, 0, peer, length)
                     }
                 }
                 if sent < 0 { break }
             }
             close(descriptor)
         }
+    }
+
+    /// It lies at the same place in both kinds of address.
+    private static func port(_ address: UnsafeMutablePointer<sockaddr>) -> UInt16 {
+        UnsafeRawPointer(address).load(fromByteOffset: 2, as: UInt16.self)
     }
 
     deinit { _ = shutdown(descriptor, CInt(SHUT_RDWR)) }

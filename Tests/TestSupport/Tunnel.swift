@@ -8,6 +8,10 @@ package import Netstack
 import Testing
 package import VNI
 
+extension IPAddress {
+    package static func loopback(_ version: IPVersion) -> IPAddress { version == .v4 ? .v4(.loopback) : .v6(.loopback) }
+}
+
 /// What joins the two ends.
 package enum LinkKind: String, Sendable, CaseIterable, CustomTestStringConvertible {
     case memory, tcp, unix
@@ -32,9 +36,14 @@ package struct Tunnel: Sendable {
 
     package static func host(_ version: IPVersion) -> IPAddress { version == .v4 ? host : host6 }
 
-    package init(_ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init()) async throws {
+    /// - Parameter configureExit: changes the configuration of the exit.
+    package init(
+        _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
+        configureExit: (inout VirtualInterface.Configuration) -> Void = { _ in }
+    ) async throws {
         var near = VirtualInterface.Configuration.quiet(.entrance, mtu: mtu)
         var far = VirtualInterface.Configuration.quiet(.exit, mtu: mtu)
+        configureExit(&far)
         near.limits = limits
         far.limits = limits
         switch kind {
@@ -58,8 +67,7 @@ package struct Tunnel: Sendable {
             await listener.close()
             unlink(path)
         }
-        try exit.exposeRoute(CIDRBlock(Self.host), to: .v4(.loopback))
-        try exit.exposeRoute(CIDRBlock(Self.host6), to: .v6(.loopback))
+        for host in [Self.host, Self.host6] { try exit.exposeRoute(CIDRBlock(host), to: .loopback(host.version)) }
     }
 
     /// Runs `body`, shuts both ends down, and shows that neither stack holds a connection by then.

@@ -2,10 +2,18 @@
 
 /// An IPv6 address (RFC 4291).
 public struct IPv6Address: Hashable, Sendable {
-    /// The 128 bits, most significant first.
-    public let rawValue: UInt128
+    // Two halves, for Swift 6.3 crashes in debug builds where an enum with a UInt128 is a parameter: it keeps it at a
+    // multiple of 8 bytes and loads it as if that were one of 16.
+    private let high: UInt64
+    private let low: UInt64
 
-    public init(rawValue: UInt128) { self.rawValue = rawValue }
+    public init(rawValue: UInt128) {
+        high = UInt64(truncatingIfNeeded: rawValue >> 64)
+        low = UInt64(truncatingIfNeeded: rawValue)
+    }
+
+    /// The 128 bits, most significant first.
+    public var rawValue: UInt128 { UInt128(high) << 64 | UInt128(low) }
 
     /// ::
     public static let any = IPv6Address(rawValue: 0)

@@ -7,7 +7,7 @@ package import NIOCore
 /// A pure state machine: whoever owns it calls `expire(now:)` when `nextExpiry` has come.
 package struct Reassembler {
     /// The most memory that fragments may occupy, in bytes, with what it takes to keep them.
-    package let byteLimit: Int
+    package let limit: Bound
     /// The memory that they occupy, in bytes.
     package private(set) var byteCount = 0
     package private(set) var counters = Counters()
@@ -19,10 +19,8 @@ package struct Reassembler {
 
     private static let maximumDatagrams = 1024
     private static let lifetime = TimeAmount.seconds(30)
-    /// What no single source may exceed, so that it can't displace all others.
-    private var byteLimitPerSource: Int { byteLimit / 4 }
 
-    package init(byteLimit: Int = 4 << 20) { self.byteLimit = byteLimit }
+    package init(limit: Bound = Bound(total: 4 << 20, perSource: 1 << 20)) { self.limit = limit }
 
     package enum Outcome: Equatable {
         /// More fragments are needed.
@@ -190,11 +188,11 @@ extension Reassembler {
         let isNew = datagrams[key] == nil
         let needed = piece.memory + (isNew ? FragmentedDatagram.overhead : 0)
         // Evicting all others would not help.
-        guard (datagrams[key]?.memory ?? 0) + needed <= byteLimitPerSource else { return false }
-        while bytesBySource[key.source, default: 0] + needed > byteLimitPerSource {
+        guard (datagrams[key]?.memory ?? 0) + needed <= limit.perSource else { return false }
+        while bytesBySource[key.source, default: 0] + needed > limit.perSource {
             guard evictOldest(of: key.source, sparing: key) else { return false }
         }
-        while byteCount + needed > byteLimit || (isNew && datagrams.count >= Self.maximumDatagrams) {
+        while byteCount + needed > limit.total || (isNew && datagrams.count >= Self.maximumDatagrams) {
             guard evictOldest(of: key.source, sparing: key) || evictOldest(of: nil, sparing: key) else { return false }
         }
         return true

@@ -25,7 +25,7 @@ public struct NICStatistics: Sendable, Hashable {
     public var windowDropped = 0
     /// TCP segments that acknowledge nothing, what was never sent, or what was long ago.
     public var unacceptableDropped = 0
-    /// Connection attempts beyond the limit of half-open connections.
+    /// Connection attempts beyond the limits of connections and of half-open ones.
     public var synDropped = 0
 }
 
@@ -50,10 +50,13 @@ package final class NetworkInterface {
     private var isRetrying = false
     private var fragmenter = Fragmenter()
     var reassembler: Reassembler
+    var pathMTUs = PathMTUTable()
     package var statistics = NICStatistics()
     /// Called for connection attempts and datagrams that nothing in the stack is bound to.
     package var tcpHandler: ((TCPForwardRequest) -> Void)?
-    package var udpHandler: ((UDPDatagram, NetworkInterface) -> Void)?
+    package var udpHandler: ((UDPDatagram, IPHeader) -> Void)?
+    /// Called for echo requests to addresses that are not the NIC's own.
+    package var echoHandler: ((ICMPEcho, IPHeader) -> Void)?
     /// Called when the NIC is removed.
     package var stopped: (() -> Void)?
     package private(set) var linkError: NetstackError?
@@ -70,7 +73,7 @@ package final class NetworkInterface {
         self.mtu = mtu
         self.promiscuous = promiscuous
         self.spoofing = spoofing
-        reassembler = Reassembler(byteLimit: stack.limits.reassemblyBytes)
+        reassembler = Reassembler(limit: stack.limits.reassemblyBytes)
         linkEndWaiters = LoopWaiters(executor: stack.executor)
         netif = .allocate(capacity: 1)
         netif.initialize(to: CLwIP.netif())
@@ -115,6 +118,7 @@ package final class NetworkInterface {
         stopped = nil
         tcpHandler = nil
         udpHandler = nil
+        echoHandler = nil
     }
 
     /// lwIP's number of the NIC, from 1.
@@ -124,10 +128,13 @@ package final class NetworkInterface {
 
     func address(for version: IPVersion) -> IPAddress? { addresses.first { $0.version == version } }
 
-    /// The longest data of a TCP segment in one packet.
-    func maximumSegmentSize(_ version: IPVersion) -> UInt16 {
-        UInt16(clamping: mtu - TCPHeader.minimumLength - IPHeader.minimumLength(version))
+    /// The longest packet on the way to a destination, in bytes.
+    func mtu(to destination: IPAddress) -> Int {
+        min(mtu, pathMTUs.mtu(to: destination, now: stack.eventLoop.now) ?? mtu)
     }
+
+    /// The longest data of a TCP segment in one packet.
+    func maximumSegmentSize(_ version: IPVersion) -> UInt16 { TCPHeader.maximumSegmentSize(version, mtu: mtu) }
 
     // MARK: Output
 
@@ -174,7 +181,7 @@ package final class NetworkInterface {
     func sendFragmenting(_ packet: ByteBuffer) {
         guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
         guard let header = try? IPHeader(parsing: packet.readableBytesSpan) else { return }
-        fragmenter.append(packet, header, mtu: mtu, to: &outbound)
+        fragmenter.append(packet, header, mtu: mtu(to: header.destination), to: &outbound)
     }
 
     /// Hands what has been sent in this turn to the link.

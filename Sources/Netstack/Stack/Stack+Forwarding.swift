@@ -1,20 +1,9 @@
 // What interfaces are built from: forwarding by code on the stack's event loop, and the end of a link.
 
 extension Stack {
-    /// As ``handleConnections(on:_:)``, for code that stays on the event loop.
-    package func forwardTCP(on nic: NICID, _ forward: @escaping @Sendable (TCPForwardRequest) -> Void) throws {
-        try core.nic(nic).tcpHandler = forward
-    }
-
-    /// As ``handleDatagrams(on:_:)``, for code that stays on the event loop. `stop` is called when the NIC is removed.
-    package func forwardUDP(
-        on nic: NICID,
-        _ make: @Sendable (StackCore, NetworkInterface) -> (receive: (UDPDatagram) -> Void, stop: () -> Void)
-    ) throws {
-        let interface = try core.nic(nic)
-        let forwarder = make(core, interface)
-        interface.udpHandler = { datagram, _ in forwarder.receive(datagram) }
-        interface.stopped = forwarder.stop
+    /// As ``handleConnections(on:_:)`` and ``handleDatagrams(on:_:)``, for code that stays on the event loop.
+    package func forward(on nic: NICID, _ attach: @Sendable (StackCore, NetworkInterface) -> Void) throws {
+        attach(core, try core.nic(nic))
     }
 
     /// Waits until the link of a NIC has ended, in good order or by removal of the NIC.

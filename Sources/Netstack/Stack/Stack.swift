@@ -19,10 +19,11 @@ public actor Stack {
 
     /// Bounds on what peers can make a stack hold.
     public struct Limits: Sendable {
-        /// Connections that are open or opening. Beyond: `connect` throws, SYNs are dropped and counted.
-        public var connections = 65536
+        /// Connections that are open or opening; those of one peer count if it opened them. Beyond: `connect` throws, SYNs
+        /// are dropped and counted.
+        public var connections = Bound(total: 65536, perSource: 65536)
         /// Handshakes begun by peers and not complete, dials on their behalf included. Beyond: SYNs are dropped and counted.
-        public var halfOpenConnections = 4096
+        public var halfOpenConnections = Bound(total: 16384, perSource: 8192)
         /// Connections closed here that still have something to send, and as many in TIME-WAIT. Beyond: the oldest are
         /// reset, or forgotten early.
         public var closedConnections = 8192
@@ -31,8 +32,9 @@ public actor Stack {
         public var windowBytes = 64 << 20
         /// Bytes in the receive queue of one UDP socket. Beyond: datagrams are dropped and counted.
         public var socketReceiveBytes = 1 << 20
-        /// Bytes, for each NIC, of fragments awaiting the rest of their datagram. Beyond: the oldest datagrams are dropped and counted.
-        public var reassemblyBytes = 4 << 20
+        /// Bytes, for each NIC, of fragments awaiting the rest of their datagram. Beyond: the oldest datagrams are dropped
+        /// and counted. They live for 30 seconds.
+        public var reassemblyBytes = Bound(total: 4 << 20, perSource: 1 << 20)
 
         public init() {}
     }

@@ -9,20 +9,29 @@ extension StackCore {
     /// - Parameters:
     ///   - range: where the packet lies in `batch`.
     ///   - run: segments that wait for the next to join them.
-    func input(_ range: Range<Int>, of batch: ByteBuffer, on nic: NetworkInterface, after run: inout TCPSegmentRun?) {
+    ///   - reassembled: whether the packet came in fragments.
+    func input(
+        _ range: Range<Int>, of batch: ByteBuffer, on nic: NetworkInterface, after run: inout TCPSegmentRun?,
+        reassembled: Bool = false
+    ) {
         let packet = batch.readableBytesSpan.extracting(range)
-        let header: IPHeader
+        var header: IPHeader
         do {
             header = try IPHeader(parsing: packet)
         } catch {
             return nic.statistics.malformedDropped += 1
         }
+        if reassembled { header.dontFragment = false }
         // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5: such addresses never stand in a packet between hosts. A source
         // that is our own, or the destination itself, is a "land" packet.
         guard header.source != header.destination, header.source.whyNotUnicast == nil,
             header.destination.whyNotUnicast == nil, !nic.owns(header.source)
         else { return nic.statistics.malformedDropped += 1 }
-        guard nic.promiscuous || nic.owns(header.destination) else { return nic.statistics.misdirectedDropped += 1 }
+        if !nic.owns(header.destination) {
+            guard nic.promiscuous else { return nic.statistics.misdirectedDropped += 1 }
+            // To those who send to addresses behind it, the stack is a router: a hop (RFC 1812 section 5.3.1).
+            guard header.hopLimit > 1 else { return answer(.hopLimitExceeded, to: header, packet, on: nic) }
+        }
 
         guard header.fragment == nil else {
             end(&run, of: batch, on: nic)
@@ -48,7 +57,7 @@ extension StackCore {
         case .incomplete: break
         case .complete(let whole):
             var run: TCPSegmentRun?
-            input(0..<whole.readableBytes, of: whole, on: nic, after: &run)
+            input(0..<whole.readableBytes, of: whole, on: nic, after: &run, reassembled: true)
             end(&run, of: whole, on: nic)
         case .dropped: nic.statistics.fragmentsDropped += 1
         }
@@ -66,11 +75,16 @@ extension StackCore {
     }
 
     /// Answers a packet with an ICMP error, where that is allowed.
-    func answer(_ error: ICMPError, to header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
+    ///
+    /// - Parameter reporter: who has found the error, if that is not this stack.
+    func answer(
+        _ error: ICMPError, to header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface,
+        from reporter: IPAddress? = nil
+    ) {
         guard ICMPMessage.mayAnswerWithError(header, payload: packet.extracting(header.payload)) else { return }
         // From the address the packet was for when that is ours, else from the NIC's own.
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
-        guard let source = own ?? (nic.spoofing ? header.destination : nil) else { return }
+        guard let source = reporter ?? own ?? (nic.spoofing ? header.destination : nil) else { return }
         let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, 1280)))
         nic.send { try? ICMPMessage.error(error, quoting: quote).write(from: source, to: header.source, into: &$0) }
     }
@@ -114,8 +128,9 @@ extension StackCore {
         }
         let listener = listeners.match(request.destination)
         guard listener != nil || request.nic.tcpHandler != nil else { return true }
-        guard halfOpenCount + undecided.count < limits.halfOpenConnections,
-            openConnectionCount + undecided.count < limits.connections
+        let source = request.source.address
+        guard halfOpen.hasRoom(for: source), passive.hasRoom(for: source),
+            openConnectionCount + undecided.count < limits.connections.total
         else {
             request.nic.statistics.synDropped += 1
             return false
@@ -124,6 +139,7 @@ extension StackCore {
             afterTurn { listener.take(request) }
         } else {
             undecided[request.id] = request
+            halfOpen.add(source)
             afterTurn { request.nic.tcpHandler?(request) }
         }
         return false
@@ -205,7 +221,7 @@ extension StackCore {
         if let socket {
             afterTurn { socket.take(datagram, on: nic) }
         } else {
-            afterTurn { nic.udpHandler?(datagram, nic) }
+            afterTurn { nic.udpHandler?(datagram, header) }
         }
     }
 
@@ -218,7 +234,10 @@ extension StackCore {
         switch message {
         case .echoRequest(let echo):
             guard nic.owns(header.destination) else {
-                return answer(.administrativelyProhibited, to: header, packet, on: nic)
+                guard let forward = nic.echoHandler else {
+                    return answer(.administrativelyProhibited, to: header, packet, on: nic)
+                }
+                return afterTurn { forward(echo, header) }
             }
             try? send(.echoReply(echo), from: header.destination, to: header.source, on: nic)
         case .echoReply(let echo):
@@ -235,7 +254,9 @@ extension StackCore {
     }
 
     /// Sends an ICMP message, in fragments where it is too long.
-    func send(_ message: ICMPMessage, from source: IPAddress, to destination: IPAddress, on nic: NetworkInterface)
+    package func send(
+        _ message: ICMPMessage, from source: IPAddress, to destination: IPAddress, on nic: NetworkInterface
+    )
         throws(NetstackError)
     {
         var packet = ByteBuffer()
@@ -247,6 +268,7 @@ extension StackCore {
     /// section 4.1): once open, a connection takes such errors for hints and goes on (RFC 1122 section 4.2.3.9).
     private func errorInput(_ error: ICMPError, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
         let peer = quotation.header.destination
+        if case .packetTooBig(let mtu) = error { return pathTakes(mtu, quotation, on: nic) }
         if let echo = quotation.echo {
             guard let failure = NetstackError(error, at: TransportAddress(peer, 0)),
                 let completion = echoes.take(echo.identifier, echo.sequenceNumber, from: peer)
@@ -265,6 +287,27 @@ extension StackCore {
             afterTurn { block.end(failure, tellPeer: false) }
         } else if let socket = sockets.match(local) {
             afterTurn { socket.fail(failure) }
+        }
+    }
+
+    /// Makes packets towards a destination shorter, if one that this stack has sent has been found too long for its path.
+    private func pathTakes(_ mtu: Int, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
+        let header = quotation.header
+        guard let ports = quotation.ports, nic.owns(header.source) || nic.spoofing else { return }
+        let local = TransportAddress(header.source, ports.source)
+        var block: TCPControlBlock?
+        if let sequenceNumber = quotation.sequenceNumber {
+            let remote = TransportAddress(header.destination, ports.destination)
+            block = connections[TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)]
+            guard block?.hasInFlight(sequenceNumber) == true else { return }
+        } else {
+            guard sockets.match(local) != nil else { return }
+        }
+        // An old router tells no MTU (RFC 1191 section 5): what has not fitted was the packet.
+        let told = mtu > 0 ? mtu : header.totalLength - 1
+        let current = nic.mtu(to: header.destination)
+        if let mtu = nic.pathMTUs.record(told, to: header.destination, below: current, now: eventLoop.now) {
+            afterTurn { block?.pathTakes(mtu) }
         }
     }
 }

@@ -27,7 +27,9 @@ package final class StackCore {
     var sockets: [PortBinding: UDPSocketCore] = [:]
     /// Connection attempts that a handler has not decided yet.
     var undecided: [TCPControlBlock.ID: TCPForwardRequest] = [:]
-    var halfOpenCount = 0
+    /// Connection attempts by peers that are not complete, undecided ones included; and all their connections.
+    var halfOpen: SourceQuota
+    var passive: SourceQuota
     /// Connections that their users are done with, the oldest first, and how many of these there still are.
     private var closing: Deque<TCPControlBlock> = []
     private var closingCount = 0
@@ -58,6 +60,8 @@ package final class StackCore {
         executor = LoopExecutor(eventLoop)
         self.limits = limits
         windowBudget = limits.windowBytes
+        halfOpen = SourceQuota(limits.halfOpenConnections)
+        passive = SourceQuota(limits.connections)
         loan = .allocate(capacity: 1)
         loan.initialize(to: clwip_loan())
         let lwip = try LwIPInstance()
@@ -96,6 +100,14 @@ package final class StackCore {
             clwip_set_ticks(TCPTimers.ticks(from: start, to: eventLoop.now))
             return try body()
         }
+    }
+
+    /// Runs `body` outside of the library. What it sends leaves as one batch.
+    package func together(_ body: () -> Void) {
+        depth += 1
+        body()
+        depth -= 1
+        if depth == 0 { settle() }
     }
 
     /// Runs `body` inside the library, with one connection in it; nil if that is gone.
@@ -228,6 +240,11 @@ package final class StackCore {
     func released(_ block: TCPControlBlock) {
         closing.append(block)
         closingCount += 1
+        noLongerOpen(block)
+    }
+
+    private func noLongerOpen(_ block: TCPControlBlock) {
+        if block.isPassive { passive.remove(block.remote.address) }
     }
 
     // MARK: NICs and routes
@@ -366,11 +383,11 @@ extension StackCore {
             defer { acceptor.withMemoryRebound(to: tcp_pcb_listen.self, capacity: 1) { $0.pointee.local_port = 0 } }
             feed(TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes), of: syn.segment, on: syn.nic)
             guard let pcb = clwip_tcp_dismiss() else { return nil }
-            let block = TCPControlBlock(
-                pcb, id: syn.id, maximumSegmentSize: syn.nic.maximumSegmentSize(syn.header.version), stack: self)
+            let block = TCPControlBlock(pcb, id: syn.id, mtu: syn.nic.mtu(to: syn.source.address), stack: self)
             block.peerAnnounced(syn.tcp)
             connections[syn.id] = block
-            halfOpenCount += 1
+            halfOpen.add(syn.source.address)
+            passive.add(syn.source.address)
             timers.add(block, now: eventLoop.now)
             return block
         }
@@ -380,7 +397,7 @@ extension StackCore {
         guard connections[block.id] === block else { return }
         connections[block.id] = nil
         timers.remove(block)
-        if block.isHalfOpen { halfOpenCount -= 1 }
-        if block.isReleased { closingCount -= 1 }
+        if block.isHalfOpen { halfOpen.remove(block.remote.address) }
+        if block.isReleased { closingCount -= 1 } else { noLongerOpen(block) }
     }
 }

@@ -11,8 +11,8 @@ extension StackCore {
     ) throws(NetstackError) -> TCPControlBlock {
         let (nic, source) = try path(to: remote.address, nic: chosen, from: local?.address)
         guard remote.port != 0 else { throw .addressNotAvailable(remote.address, reason: "port 0 can't be dialled") }
-        guard openConnectionCount < limits.connections else {
-            throw .limitReached(what: "connections", limit: limits.connections)
+        guard openConnectionCount < limits.connections.total else {
+            throw .limitReached(what: "connections", limit: limits.connections.total)
         }
         let result = turn { () -> Result<TCPControlBlock, NetstackError> in
             let port: UInt16
@@ -30,8 +30,7 @@ extension StackCore {
             pcb.pointee.local_ip = source.library(on: nic)
             pcb.pointee.local_port = port
             pcb.pointee.netif_idx = nic.index
-            let block = TCPControlBlock(
-                pcb, id: id, maximumSegmentSize: nic.maximumSegmentSize(source.version), stack: self)
+            let block = TCPControlBlock(pcb, id: id, mtu: nic.mtu(to: remote.address), stack: self)
             let code = tcp_connect(pcb, &destination, remote.port) { argument, _, _ in
                 if let argument {
                     Unmanaged<TCPControlBlock>.fromOpaque(argument)._withUnsafeGuaranteedRef { $0.libraryOpened() }

@@ -37,7 +37,7 @@ package final class TCPControlBlock {
 
     let id: ID
     /// Whether the peer dialled.
-    private let isPassive: Bool
+    let isPassive: Bool
     package var local: TransportAddress { id.local }
     package var remote: TransportAddress { id.remote }
     package let stack: StackCore
@@ -77,11 +77,11 @@ package final class TCPControlBlock {
 
     /// Takes over a pcb that belongs to the current instance. Called inside the library.
     ///
-    /// - Parameter maximumSegmentSize: the most that a packet of the NIC can hold.
-    init(_ pcb: UnsafeMutablePointer<tcp_pcb>, id: ID, maximumSegmentSize: UInt16, stack: StackCore) {
+    /// - Parameter mtu: the longest packet on the way to the peer, in bytes.
+    init(_ pcb: UnsafeMutablePointer<tcp_pcb>, id: ID, mtu: Int, stack: StackCore) {
         self.pcb = pcb
         self.id = id
-        self.maximumSegmentSize = maximumSegmentSize
+        maximumSegmentSize = TCPHeader.maximumSegmentSize(id.remote.address.version, mtu: mtu)
         self.stack = stack
         started = stack.eventLoop.now
         isPassive = pcb.pointee.state == SYN_RCVD
@@ -113,7 +113,7 @@ package final class TCPControlBlock {
 
     func libraryOpened() {
         guard let pcb else { return }
-        if isHalfOpen { stack.halfOpenCount -= 1 }
+        if isHalfOpen { stack.halfOpen.remove(remote.address) }
         handshakeDone = true
         let elapsed = stack.eventLoop.now - started
         let roundTrip = Duration(elapsed)
@@ -137,6 +137,14 @@ package final class TCPControlBlock {
         let standard: UInt16 = remote.address.version == .v4 ? 536 : 1220
         // Shorter ones would make many packets of little data.
         maximumSegmentSize = min(maximumSegmentSize, max(syn.maximumSegmentSize ?? standard, 64))
+    }
+
+    /// Packets longer than this have been found not to get through: cuts segments accordingly, and sends them again.
+    func pathTakes(_ mtu: Int) {
+        let length = TCPHeader.maximumSegmentSize(remote.address.version, mtu: mtu)
+        guard length < maximumSegmentSize else { return }
+        maximumSegmentSize = length
+        stack.enter(self) { tcp_rexmit_rto($0) }
     }
 
     private func libraryReceived(_ packet: UnsafeMutablePointer<pbuf>?) {

@@ -79,7 +79,10 @@ package final class TCPForwardRequest {
         guard !decided else { return false }
         decided = true
         abandoned = nil
-        if stack.undecided[id] === self { stack.undecided[id] = nil }
+        if stack.undecided[id] === self {
+            stack.undecided[id] = nil
+            stack.halfOpen.remove(source.address)
+        }
         return true
     }
 }

@@ -137,12 +137,30 @@ extension StackCore {
     }
 
     /// Tells the sender of a datagram that came in on `nic` why it can't be delivered.
-    package func reject(_ datagram: UDPDatagram, _ error: ICMPError, on nic: NetworkInterface) {
+    ///
+    /// - Parameter reporter: who has found the error, if that is not this stack.
+    package func reject(
+        _ datagram: UDPDatagram, _ error: ICMPError, on nic: NetworkInterface, from reporter: IPAddress? = nil
+    ) {
         // The packet as it came, or one alike: an error quotes addresses and ports.
         var packet = ByteBuffer()
         try? UDPHeader.write(datagram.payload, from: datagram.source, to: datagram.destination, into: &packet)
+        reject(packet, error, on: nic, from: reporter)
+    }
+
+    /// The same for an echo request.
+    package func reject(
+        _ echo: ICMPEcho, from source: IPAddress, to destination: IPAddress, _ error: ICMPError,
+        on nic: NetworkInterface, from reporter: IPAddress? = nil
+    ) {
+        var packet = ByteBuffer()
+        try? ICMPMessage.echoRequest(echo).write(from: source, to: destination, into: &packet)
+        reject(packet, error, on: nic, from: reporter)
+    }
+
+    private func reject(_ packet: ByteBuffer, _ error: ICMPError, on nic: NetworkInterface, from reporter: IPAddress?) {
         let span = packet.readableBytesSpan
         guard let header = try? IPHeader(parsing: span) else { return }
-        turn { answer(error, to: header, span, on: nic) }
+        turn { answer(error, to: header, span, on: nic, from: reporter) }
     }
 }

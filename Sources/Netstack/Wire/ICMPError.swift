@@ -17,7 +17,7 @@ public enum ICMPError: Hashable, Sendable {
     case other(type: UInt8, code: UInt8)
 
     /// Nil for the types that don't report errors. `parameter` is the 32-bit field behind the checksum.
-    init?(type: UInt8, code: UInt8, parameter: UInt32, version: IPVersion) {
+    package init?(type: UInt8, code: UInt8, parameter: UInt32, version: IPVersion) {
         switch (version, type, code) {
         case (.v4, 3, 0), (.v4, 3, 6), (.v6, 1, 0): self = .networkUnreachable
         case (.v4, 3, 1), (.v4, 3, 7), (.v6, 1, 3): self = .hostUnreachable
@@ -36,7 +36,7 @@ public enum ICMPError: Hashable, Sendable {
         }
     }
 
-    func typeAndCode(_ version: IPVersion) -> (type: UInt8, code: UInt8) {
+    package func typeAndCode(_ version: IPVersion) -> (type: UInt8, code: UInt8) {
         let (v4, v6): ((UInt8, UInt8), (UInt8, UInt8)) =
             switch self {
             case .networkUnreachable: ((3, 0), (1, 0))

@@ -37,7 +37,8 @@ extension IPHeader {
             hopLimit: packet.uint8(at: 8),
             headerLength: headerLength,
             totalLength: totalLength,
-            fragment: fragment)
+            fragment: fragment,
+            dontFragment: flagsAndOffset & IPv4FragmentField.dontFragment != 0)
     }
 
     /// Walks the options; those a host has no use for, it skips (RFC 1122 section 3.2.1.8).

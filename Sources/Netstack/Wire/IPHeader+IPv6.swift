@@ -27,7 +27,8 @@ extension IPHeader {
             hopLimit: packet.uint8(at: 7),
             headerLength: walk.offset,
             totalLength: totalLength,
-            fragment: walk.fragment)
+            fragment: walk.fragment,
+            dontFragment: true)
     }
 
     /// The way from the fixed header to the upper-layer header, or to the payload of a fragment.

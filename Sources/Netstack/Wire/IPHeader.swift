@@ -19,6 +19,8 @@ package struct IPHeader: Hashable, Sendable {
     package let totalLength: Int
     /// Set if the packet is a fragment.
     package let fragment: Fragment?
+    /// Whether a router that finds the packet too long must say so instead of splitting it: IPv4's flag, IPv6's rule.
+    package internal(set) var dontFragment: Bool
 
     package var version: IPVersion { source.version }
 

@@ -21,6 +21,11 @@ package struct TCPHeader: Hashable, Sendable {
 
     static let minimumLength = 20
 
+    /// The longest data, in bytes, of a segment in a packet of `mtu` bytes.
+    static func maximumSegmentSize(_ version: IPVersion, mtu: Int) -> UInt16 {
+        UInt16(clamping: mtu - minimumLength - IPHeader.minimumLength(version))
+    }
+
     /// The control bits (RFC 9293 section 3.1, RFC 3168).
     package struct Flags: OptionSet, Hashable, Sendable {
         package let rawValue: UInt8

@@ -204,7 +204,7 @@ import Testing
 @Suite struct ReassemblyBoundsTests {
     @Test func staysWithinItsBoundInAFloodFromManySources() throws {
         var random = SplitMix64(seed: 5)
-        var reassembler = Reassembler(byteLimit: 256 << 10)
+        var reassembler = Reassembler(limit: Bound(total: 256 << 10, perSource: 64 << 10))
         var highest = 0
         for _ in 0..<20_000 {
             let packet = fragment(
@@ -215,8 +215,8 @@ import Testing
             _ = try reassembler.add(packet)
             highest = max(highest, reassembler.byteCount)
         }
-        #expect(highest <= reassembler.byteLimit)
-        #expect(highest > reassembler.byteLimit - 4096)
+        #expect(highest <= reassembler.limit.total)
+        #expect(highest > reassembler.limit.total - 4096)
         #expect(reassembler.counters.evicted > 0)
         #expect(reassembler.expire(now: .distantFuture).count <= reassembler.counters.expired)
         #expect(reassembler.byteCount == 0)
@@ -224,12 +224,12 @@ import Testing
     }
 
     @Test func aFloodFromOneSourceEvictsNoOther() throws {
-        var reassembler = Reassembler(byteLimit: 256 << 10)
+        var reassembler = Reassembler(limit: Bound(total: 256 << 10, perSource: 64 << 10))
         #expect(try reassembler.add(fragment(.v4, at: 0, bytes(0, 800), source: 2)) == .incomplete)
         let alone = reassembler.byteCount
         for identification in 0..<2000 as Range<UInt32> {
             _ = try reassembler.add(fragment(.v4, at: 0, bytes(0, 800), identification: identification))
-            #expect(reassembler.byteCount - alone <= reassembler.byteLimit / 4)
+            #expect(reassembler.byteCount - alone <= reassembler.limit.perSource)
         }
         #expect(reassembler.counters.evicted > 1900)
         let last = fragment(.v4, at: 800, bytes(800, 8), isLast: true, source: 2)
@@ -237,7 +237,7 @@ import Testing
     }
 
     @Test func evictsTheOldestFirst() throws {
-        var reassembler = Reassembler(byteLimit: 16 << 10)
+        var reassembler = Reassembler(limit: Bound(total: 16 << 10, perSource: 4 << 10))
         for identification in 1...3 as ClosedRange<UInt32> {
             _ = try reassembler.add(fragment(.v4, at: 0, bytes(0, 480), identification: identification))
         }
@@ -250,7 +250,7 @@ import Testing
     }
 
     @Test func boundsTheNumberOfDatagrams() throws {
-        var reassembler = Reassembler(byteLimit: 64 << 20)
+        var reassembler = Reassembler(limit: Bound(total: 64 << 20, perSource: 16 << 20))
         for number in 0..<1024 as Range<UInt32> {
             _ = try reassembler.add(
                 fragment(.v4, at: 0, bytes(0, 8), identification: number, source: UInt8(number >> 2)))
@@ -272,7 +272,7 @@ import Testing
     }
 
     @Test func dropsADatagramThatAloneExceedsItsSourcesShare() throws {
-        var reassembler = Reassembler(byteLimit: 16 << 10)
+        var reassembler = Reassembler(limit: Bound(total: 16 << 10, perSource: 4 << 10))
         #expect(try reassembler.add(fragment(.v4, at: 0, bytes(0, 1480))) == .incomplete)
         #expect(try reassembler.add(fragment(.v4, at: 1480, bytes(0, 1480))) == .dropped(.noRoom))
         #expect(reassembler.byteCount == 0)

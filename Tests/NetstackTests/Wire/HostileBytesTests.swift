@@ -26,13 +26,13 @@ import Testing
 
     @Test func randomBytesNeverTrap() {
         var random = SplitMix64(seed: 3)
-        var reassembler = Reassembler(byteLimit: 1 << 18)
+        var reassembler = Reassembler(limit: Bound(total: 1 << 18, perSource: 1 << 16))
         for _ in 0..<100_000 {
             var packet = random.bytes(.random(in: 0...120, using: &random))
             if !packet.isEmpty { packet[0] = packet[0] & 0xf | (Bool.random(using: &random) ? 0x40 : 0x60) }
             parseAll(packet, &reassembler)
         }
-        #expect(reassembler.byteCount <= reassembler.byteLimit)
+        #expect(reassembler.byteCount <= reassembler.limit.total)
     }
 
     @Test func mutatedPacketsNeverTrap() {
@@ -45,7 +45,7 @@ import Testing
                 fixingHeaderChecksum(hex("4f00003d00012003401100000a0000010a000002") + SamplePacket.udp6[12...]),
             ]
         var random = SplitMix64(seed: 4)
-        var reassembler = Reassembler(byteLimit: 1 << 18)
+        var reassembler = Reassembler(limit: Bound(total: 1 << 18, perSource: 1 << 16))
         var accepted = 0
         for _ in 0..<200_000 {
             var packet = samples[Int.random(in: samples.indices, using: &random)]
@@ -63,6 +63,6 @@ import Testing
             if parseAll(packet, &reassembler) { accepted += 1 }
         }
         #expect(accepted > 50_000)
-        #expect(reassembler.byteCount <= reassembler.byteLimit)
+        #expect(reassembler.byteCount <= reassembler.limit.total)
     }
 }

@@ -8,10 +8,12 @@ import Netstack
 /// other, for nothing is read from one that the other does not take.
 ///
 /// It stands in the socket's pipeline, on the event loop of the stack.
-final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
+final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    let dial: ExitDial
+    private let ended: (TCPSplice) -> Void
     private var context: ChannelHandlerContext?
     private var block: TCPControlBlock?
     /// What the socket has given and the stack has no room for.
@@ -24,6 +26,12 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
     private var reading = false
     /// Set while the socket has gone and the stack has not taken all that it gave: nothing else holds this object then.
     private var lingering: TCPSplice?
+
+    /// - Parameter ended: called once, when the socket has gone.
+    init(_ dial: ExitDial, ended: @escaping (TCPSplice) -> Void) {
+        self.dial = dial
+        self.ended = ended
+    }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
@@ -39,6 +47,11 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
 
     /// Gives up before it has begun.
     func abandon() { abortSocket() }
+
+    func unroute() {
+        block?.reset()
+        abortSocket()
+    }
 
     // MARK: Socket to stack
 
@@ -111,7 +124,10 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate {
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        ended(self)
+    }
 
     // MARK: Stack to socket
 

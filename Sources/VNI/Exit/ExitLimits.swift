@@ -1,0 +1,52 @@
+// What an exit takes on, and what it has done.
+
+public import Netstack
+
+/// Bounds on what diallers can make an exit do. Those of its stack are in `Stack.Limits`.
+public struct ExitLimits: Sendable {
+    /// TCP dials under way, those that a policy still decides on included. Beyond: the SYN is dropped and counted, and the
+    /// dialler sends it again.
+    public var dials = Bound(total: 4096, perSource: 2048)
+    /// TCP connections, dials included. Beyond: prohibited.
+    public var connections = Bound(total: 32768, perSource: 32768)
+    /// UDP flows. Beyond: prohibited.
+    public var udpFlows = Bound(total: 4096, perSource: 2048)
+    /// Flows of echo requests: one for each identifier and destination. Beyond: prohibited.
+    public var echoFlows = Bound(total: 1024, perSource: 256)
+    /// How long a UDP flow outlives its last datagram. RFC 4787 section 4.3 asks for two minutes at least.
+    public var udpIdleTimeout = Duration.seconds(120)
+    /// The same for flows to port 53: a name server answers once.
+    public var dnsIdleTimeout = Duration.seconds(10)
+    /// The same for echo requests.
+    public var echoIdleTimeout = Duration.seconds(10)
+
+    public init() {}
+}
+
+/// What an exit has done since it was made, and what it does now.
+public struct ExitStatistics: Hashable, Sendable {
+    /// TCP dials that were let through, and what came of them.
+    public var dials = 0
+    public var connected = 0
+    public var refused = 0
+    public var unreachable = 0
+    public var unanswered = 0
+    /// Dials and flows that routes or the policy do not allow.
+    public var prohibited = 0
+    /// Dials beyond ``ExitLimits/dials``.
+    public var dialsDropped = 0
+    /// Dials beyond ``ExitLimits/connections``.
+    public var connectionsProhibited = 0
+    /// Flows beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``.
+    public var flowsProhibited = 0
+    /// Datagrams that found their flow undecided and its queue full, or the host's socket.
+    public var datagramsDropped = 0
+    /// Connections and flows ended because their route was removed.
+    public var unrouted = 0
+
+    /// How many there are now.
+    public var dialsInFlight = 0
+    public var connections = 0
+    public var udpFlows = 0
+    public var echoFlows = 0
+}
