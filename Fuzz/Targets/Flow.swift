@@ -60,6 +60,8 @@ final class Flow: TCPControlBlockDelegate {
     private(set) var acknowledged: UInt32 = 0
     private(set) var window: UInt32 = 0
     private(set) var lastPacket: ByteBuffer?
+    /// What its SYN-ACK has acknowledged.
+    private var answered: UInt32 = 0
 
     // What the user has.
     var request: TCPForwardRequest?
@@ -129,7 +131,7 @@ final class Flow: TCPControlBlockDelegate {
         if tcp.flags.contains(.syn) {
             stackFirst = tcp.sequenceNumber &+ 1
             stackNext = stackFirst
-            if tcp.flags.contains(.ack) { readNext = tcp.acknowledgmentNumber }
+            if tcp.flags.contains(.ack) { answered = tcp.acknowledgmentNumber }
         }
         require(areBytes(data, at: tcp.sequenceNumber &- stackFirst), "the stack sends what was written")
         let end = tcp.sequenceNumber &+ UInt32(truncatingIfNeeded: tcp.segmentLength)
@@ -148,7 +150,7 @@ final class Flow: TCPControlBlockDelegate {
     func opened(_ result: Result<TCPControlBlock, NetstackError>) {
         request = nil
         guard case .success(let block) = result else { return }
-        if habit == .dials { readNext = initial &+ 1 }
+        readNext = habit == .dials ? initial &+ 1 : answered
         isInStep = readNext == initial &+ 1 && finish == nil
         self.block = block
         written = 0

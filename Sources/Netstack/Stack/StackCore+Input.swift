@@ -85,7 +85,9 @@ extension StackCore {
         // From the address the packet was for when that is ours, else from the NIC's own.
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
         guard let source = reporter ?? own ?? (nic.spoofing ? header.destination : nil) else { return }
-        let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, 1280)))
+        // An error is never fragmented: where it quotes no more than that, it fits.
+        let most = min(nic.mtu, 1280) - IPHeader.minimumLength(header.version) - 8
+        let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, most)))
         nic.send { try? ICMPMessage.error(error, quoting: quote).write(from: source, to: header.source, into: &$0) }
     }
 
