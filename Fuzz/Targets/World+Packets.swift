@@ -10,6 +10,8 @@ extension World {
         let (kinds, more) = (script.byte(), script.byte())
         let sequence: UInt32 =
             switch kinds & 7 {
+            // Where the peer's bytes begin must be known.
+            case _ where flags.contains(.syn) && flow.habit == .dials: flow.initial
             case 0: flags.contains(.syn) ? flow.initial : flow.next
             case 1: flow.acknowledged
             case 2: flow.acknowledged &- 1
