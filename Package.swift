@@ -93,6 +93,10 @@ let package = Package(
             dependencies: ["Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging],
             path: "Tests/TestSupport",
             swiftSettings: settings),
+        .target(
+            name: "FuzzTargets", dependencies: ["Netstack", "NetstackLinks", nio, collections], path: "Fuzz/Targets",
+            swiftSettings: settings),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
         .testTarget(
             name: "NetstackTests",
             dependencies: ["Netstack", "TestSupport", nio, nioPosix],
