@@ -3,10 +3,10 @@
 SWIFT ?= swift
 PACKAGES := liblwip-dev pkg-config
 
-FORMATTED := Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
+FORMATTED := Package.swift Sources Tests Examples Fuzz/Targets Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 PEERS := golang-go golang-gvisor-gvisor-dev
 
-.PHONY: demo test test-release consumer bench bench-check bench-peers lint format setup clean
+.PHONY: demo test test-release test-asan test-tsan consumer fuzz bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
@@ -21,9 +21,23 @@ test-release: setup
 	$(SWIFT) test -c release --skip NetstackHTTPTests
 	$(SWIFT) test -c release --filter NetstackHTTPTests
 
+# The same under a sanitizer each; without the HTTP client's tests, which wait out its time-outs.
+test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
+test-asan: setup
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip NetstackHTTPTests --skip ProcessTests
+
+test-tsan: setup
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip NetstackHTTPTests --skip ProcessTests
+
 # A package outside of this one that depends on it by path, builds, and makes one request.
 consumer: setup
 	Tests/Consumer/run
+
+# Each target for a while, under libFuzzer and the address sanitizer. See Fuzz/README.md.
+SECONDS ?= 60
+TARGETS ?= $(notdir $(wildcard Fuzz/Corpus/*))
+fuzz: setup
+	Fuzz/run $(SECONDS) $(TARGETS)
 
 # Everything side by side: half an hour on a quiet machine. See Benchmarks/README.md.
 bench: setup

@@ -58,10 +58,10 @@ let package = Package(
             name: "NetstackNIO",
             dependencies: ["Netstack", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
-        .target(name: "CHostSocket"),
+        .target(name: "CHost", linkerSettings: [.linkedLibrary("resolv")]),
         .target(
             name: "VNI",
-            dependencies: ["CHostSocket", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
+            dependencies: ["CHost", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",
@@ -94,6 +94,10 @@ let package = Package(
             dependencies: ["Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging],
             path: "Tests/TestSupport",
             swiftSettings: settings),
+        .target(
+            name: "FuzzTargets", dependencies: ["Netstack", "NetstackLinks", nio, collections], path: "Fuzz/Targets",
+            swiftSettings: settings),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
         .testTarget(
             name: "NetstackTests",
             dependencies: ["Netstack", "TestSupport", nio, nioPosix],

@@ -180,9 +180,27 @@ static inline int clwip_tcp_is_next(const struct tcp_pcb *pcb, u32_t sequence, u
            length <= pcb->rcv_wnd;
 }
 
-/// Whether a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte untrimmed, aborts
-/// later if that overran the window, and puts no limit on how many pieces it queues. A sender that honours the
-/// window sends nothing that is refused here.
+/// What is to be done with a segment that the state of its connection forbids.
+typedef enum { clwip_tcp_take, clwip_tcp_drop, clwip_tcp_challenge } clwip_tcp_verdict;
+
+/// Whether tcp_input may see a segment for `pcb` (RFC 9293 section 3.10.7.4): it takes data without an acknowledgment, or
+/// with an impossible one, and for a SYN-ACK in SYN-RECEIVED takes the SYN for a byte of data. Other resets it judges itself.
+static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t flags, u32_t acknowledged) {
+    // It believes a reset in SYN-SENT by its acknowledgment, and does not ask whether it has one.
+    if (pcb->state == SYN_SENT) return (flags & (TCP_RST | TCP_ACK)) == TCP_RST ? clwip_tcp_drop : clwip_tcp_take;
+    if (flags & TCP_RST) return clwip_tcp_take;
+    if (flags & TCP_SYN) return pcb->state == SYN_RCVD && (flags & TCP_ACK) ? clwip_tcp_challenge : clwip_tcp_take;
+    if (!(flags & TCP_ACK)) return clwip_tcp_drop;
+    // In SYN-RECEIVED a wrong acknowledgment is answered with a reset, elsewhere with the right one (RFC 5961 section 5).
+    if (pcb->state == SYN_RCVD) return clwip_tcp_take;
+    return TCP_SEQ_GT(acknowledged, pcb->snd_nxt) || TCP_SEQ_LT(acknowledged, pcb->lastack - pcb->snd_wnd_max)
+               ? clwip_tcp_challenge
+               : clwip_tcp_take;
+}
+
+/// Whether the data of a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte
+/// untrimmed, aborts later if that overran the window, and puts no limit on how many pieces it queues. A sender that
+/// honours the window sends nothing that is refused here.
 static inline int clwip_tcp_may_receive(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
     enum { most_out_of_order = 256 };
     int queued = 0;

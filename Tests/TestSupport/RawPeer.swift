@@ -11,7 +11,7 @@ package struct RawPeer: Sendable {
 
     private let endpoint: Endpoint
     /// This side's address: another port is another connection.
-    private let source: TransportAddress
+    package let source: TransportAddress
     /// The sequence number of the first byte of each direction.
     package private(set) var first: UInt32 = 1001
     package private(set) var stackFirst: UInt32 = 0
@@ -23,9 +23,10 @@ package struct RawPeer: Sendable {
 
     /// A stack with a listener on port 80, and the endpoint to reach it by.
     package static func with(
-        mtu: Int? = 1500, _ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void
+        mtu: Int? = 1500, limits: Stack.Limits = .init(),
+        _ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void
     ) async throws {
-        let stack = try Stack()
+        let stack = try Stack(limits: limits)
         let endpoint = Endpoint()
         try await stack.createNIC(1, endpoint: endpoint, addresses: [stackAddress.address], mtu: mtu)
         try await stack.addRoute(to: .everyIPv4, via: 1)
@@ -48,10 +49,19 @@ package struct RawPeer: Sendable {
         try await endpoint.write(
             tcpPacket(
                 .syn, from: source, to: Self.stackAddress, sequence: first &- 1, window: window, options: options))
-        let answer = try await next { $0.flags == [.syn, .ack] }.header
-        stackFirst = answer.sequenceNumber &+ 1
+        let answer = try await heardSYN { $0.flags == [.syn, .ack] }
         try await send(.ack, window: window)
         return answer
+    }
+
+    /// Waits for the stack's SYN, or SYN-ACK.
+    @discardableResult
+    package mutating func heardSYN(
+        where fits: (TCPHeader) -> Bool = { $0.flags.contains(.syn) }
+    ) async throws -> TCPHeader {
+        let syn = try await next(where: fits).header
+        stackFirst = syn.sequenceNumber &+ 1
+        return syn
     }
 
     /// Sends a segment; offsets count from the first byte of each direction.

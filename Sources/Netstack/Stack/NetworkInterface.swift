@@ -23,6 +23,8 @@ public struct NICStatistics: Sendable, Hashable {
     public var fragmentsDropped = 0
     /// TCP segments beyond the window that their connection had announced.
     public var windowDropped = 0
+    /// TCP segments that acknowledge nothing, what was never sent, or what was long ago.
+    public var unacceptableDropped = 0
     /// Connection attempts beyond the limits of connections and of half-open ones.
     public var synDropped = 0
 }
@@ -127,7 +129,9 @@ package final class NetworkInterface {
     func address(for version: IPVersion) -> IPAddress? { addresses.first { $0.version == version } }
 
     /// The longest packet on the way to a destination, in bytes.
-    func mtu(to destination: IPAddress) -> Int { min(mtu, pathMTUs.mtu(to: destination, now: .now()) ?? mtu) }
+    func mtu(to destination: IPAddress) -> Int {
+        min(mtu, pathMTUs.mtu(to: destination, now: stack.eventLoop.now) ?? mtu)
+    }
 
     /// The longest data of a TCP segment in one packet.
     func maximumSegmentSize(_ version: IPVersion) -> UInt16 { TCPHeader.maximumSegmentSize(version, mtu: mtu) }

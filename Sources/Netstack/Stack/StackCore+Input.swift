@@ -53,7 +53,7 @@ extension StackCore {
 
     /// lwIP's own reassembly is one for all stacks, ends at ten buffers, and answers with an error that can abort.
     private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
-        switch nic.reassembler.add(header, packet: packet, now: .now()) {
+        switch nic.reassembler.add(header, packet: packet, now: eventLoop.now) {
         case .incomplete: break
         case .complete(let whole):
             var run: TCPSegmentRun?
@@ -65,7 +65,7 @@ extension StackCore {
 
     /// Tells the senders of datagrams whose fragments did not come in time (RFC 1122 section 3.3.2).
     func expireFragments(of nic: NetworkInterface) {
-        for first in nic.reassembler.expire(now: .now()) {
+        for first in nic.reassembler.expire(now: eventLoop.now) {
             nic.statistics.fragmentsDropped += 1
             let packet = first.readableBytesSpan
             if let header = try? IPHeader(parsing: packet) {
@@ -85,7 +85,9 @@ extension StackCore {
         // From the address the packet was for when that is ours, else from the NIC's own.
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
         guard let source = reporter ?? own ?? (nic.spoofing ? header.destination : nil) else { return }
-        let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, 1280)))
+        // An error is never fragmented: where it quotes no more than that, it fits.
+        let most = min(nic.mtu, 1280) - IPHeader.minimumLength(header.version) - 8
+        let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, most)))
         nic.send { try? ICMPMessage.error(error, quoting: quote).write(from: source, to: header.source, into: &$0) }
     }
 
@@ -151,6 +153,11 @@ extension StackCore {
             nic: nic.id, local: TransportAddress(run.ip.destination, run.tcp.destinationPort),
             remote: TransportAddress(run.ip.source, run.tcp.sourcePort))
         if let block = connections[id], let pcb = block.pcb {
+            let verdict = clwip_tcp_judge(pcb, run.flags.rawValue, run.acknowledgmentNumber)
+            guard verdict == clwip_tcp_take else {
+                if verdict == clwip_tcp_challenge { lend(block, clwip_tcp_acknowledge) }
+                return nic.statistics.unacceptableDropped += 1
+            }
             let length = UInt32(truncatingIfNeeded: run.segmentLength)
             guard clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) != 0 else {
                 return nic.statistics.windowDropped += 1
@@ -301,7 +308,7 @@ extension StackCore {
         // An old router tells no MTU (RFC 1191 section 5): what has not fitted was the packet.
         let told = mtu > 0 ? mtu : header.totalLength - 1
         let current = nic.mtu(to: header.destination)
-        if let mtu = nic.pathMTUs.record(told, to: header.destination, below: current, now: .now()) {
+        if let mtu = nic.pathMTUs.record(told, to: header.destination, below: current, now: eventLoop.now) {
             afterTurn { block?.pathTakes(mtu) }
         }
     }

@@ -52,10 +52,11 @@ package final class StackCore {
     private var timers = TCPTimers()
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
-    private let start = NIODeadline.now()
+    private let start: NIODeadline
 
     init(eventLoop: any EventLoop, limits: Stack.Limits) throws(NetstackError) {
         self.eventLoop = eventLoop
+        start = eventLoop.now
         executor = LoopExecutor(eventLoop)
         self.limits = limits
         windowBudget = limits.windowBytes
@@ -96,7 +97,7 @@ package final class StackCore {
             if depth == 0 { settle() }
         }
         return try lwip.enter { () throws(Failure) in
-            clwip_set_ticks(TCPTimers.ticks(since: start))
+            clwip_set_ticks(TCPTimers.ticks(from: start, to: eventLoop.now))
             return try body()
         }
     }
@@ -127,10 +128,10 @@ package final class StackCore {
             current = nil
             let left = clwip_tcp_dismiss()
             if block.libraryLeft(left) {
-                timers.add(block)
+                timers.add(block, now: eventLoop.now)
             } else {
                 forget(block)
-                if let left { timeWait.insert(left, block.id) }
+                if let left { timeWait.insert(left, block.id, now: eventLoop.now) }
             }
         }
         return body(pcb)
@@ -195,7 +196,7 @@ package final class StackCore {
         var next = timers.next
         if let expiry = timeWait.nextExpiry { next = min(next, expiry) }
         if !undecided.isEmpty || nics.values.contains(where: { $0.reassembler.nextExpiry != nil }) {
-            next = min(next, .now() + .milliseconds(500))
+            next = min(next, eventLoop.now + .milliseconds(500))
         }
         guard next < timerDeadline else { return }
         timer?.cancel()
@@ -207,7 +208,7 @@ package final class StackCore {
     private func tick() {
         timer = nil
         timerDeadline = .distantFuture
-        let now = NIODeadline.now()
+        let now = eventLoop.now
         for request in undecided.values where request.expiry <= now { request.abandon() }
         turn {
             for block in timers.takeDue(now) {
@@ -387,7 +388,7 @@ extension StackCore {
             connections[syn.id] = block
             halfOpen.add(syn.source.address)
             passive.add(syn.source.address)
-            timers.add(block)
+            timers.add(block, now: eventLoop.now)
             return block
         }
     }

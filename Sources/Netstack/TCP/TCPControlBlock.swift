@@ -54,7 +54,7 @@ package final class TCPControlBlock {
     /// The longest data the peer takes in a segment, and a packet of the NIC holds.
     private(set) var maximumSegmentSize: UInt16
     private var isSetUp = false
-    private let started = NIODeadline.now()
+    private let started: NIODeadline
     private var receiveWindow = TransferWindow(Int(UInt16.max), roundTrip: nil)
     private var sendBuffer = TransferWindow(Int(UInt16.max), roundTrip: nil)
     /// Told once, when the handshake is complete or has failed.
@@ -83,6 +83,7 @@ package final class TCPControlBlock {
         self.id = id
         maximumSegmentSize = TCPHeader.maximumSegmentSize(id.remote.address.version, mtu: mtu)
         self.stack = stack
+        started = stack.eventLoop.now
         isPassive = pcb.pointee.state == SYN_RCVD
         // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
         if isPassive { clwip_tcp_keepalive_enable(pcb) }
@@ -114,7 +115,7 @@ package final class TCPControlBlock {
         guard let pcb else { return }
         if isHalfOpen { stack.halfOpen.remove(remote.address) }
         handshakeDone = true
-        let elapsed = NIODeadline.now() - started
+        let elapsed = stack.eventLoop.now - started
         let roundTrip = Duration(elapsed)
         sendBuffer = TransferWindow(TransferWindow.initial, roundTrip: roundTrip)
         if clwip_tcp_set_window(pcb, StackCore.windowScale, UInt32(TransferWindow.initial)) != 0 {

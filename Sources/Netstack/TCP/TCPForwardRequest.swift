@@ -17,7 +17,7 @@ package final class TCPForwardRequest {
     let header: IPHeader
     let tcp: TCPHeader
     /// When an attempt that nobody has decided on is given up: its dialler has long stopped waiting.
-    let expiry = NIODeadline.now() + .seconds(120)
+    let expiry: NIODeadline
     private let stack: StackCore
     package var eventLoop: any EventLoop { stack.eventLoop }
     private var decided = false
@@ -33,6 +33,7 @@ package final class TCPForwardRequest {
         self.packet = ByteBuffer(copying: packet.extracting(0..<header.totalLength))
         self.nic = nic
         self.stack = stack
+        expiry = stack.eventLoop.now + .seconds(120)
         source = TransportAddress(header.source, tcp.sourcePort)
         destination = TransportAddress(header.destination, tcp.destinationPort)
     }

@@ -22,25 +22,25 @@ struct TCPTimers {
     private var unswept = 0
 
     /// lwIP's clock. It never shows 0, which means "no time".
-    static func ticks(since start: NIODeadline) -> UInt32 {
-        1 + UInt32(truncatingIfNeeded: (NIODeadline.now() - start).nanoseconds / tick.nanoseconds)
+    static func ticks(from start: NIODeadline, to now: NIODeadline) -> UInt32 {
+        1 + UInt32(truncatingIfNeeded: (now - start).nanoseconds / tick.nanoseconds)
     }
 
     /// When something is due.
     var next: NIODeadline { min(nextTick, nextSweep) }
 
     /// Takes in a connection if it has something to wait for.
-    mutating func add(_ block: TCPControlBlock) {
+    mutating func add(_ block: TCPControlBlock, now: NIODeadline) {
         guard let pcb = block.pcb else { return }
         if block.keepAliveIndex == nil, block.isKeptAlive {
             block.keepAliveIndex = kept.count
             kept.append(block)
-            if kept.count == 1 { nextSweep = .now() + Self.sweepInterval }
+            if kept.count == 1 { nextSweep = now + Self.sweepInterval }
         }
         guard !block.isTimed, clwip_tcp_needs_fast_tick(pcb) != 0 || clwip_tcp_needs_slow_tick(pcb) != 0 else { return }
         block.isTimed = true
         timed.append(block)
-        if nextTick == .distantFuture { nextTick = .now() + Self.tick }
+        if nextTick == .distantFuture { nextTick = now + Self.tick }
     }
 
     mutating func remove(_ block: TCPControlBlock) {

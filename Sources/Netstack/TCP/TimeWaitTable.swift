@@ -17,8 +17,8 @@ struct TimeWaitTable {
 
     subscript(id: TCPControlBlock.ID) -> UnsafeMutablePointer<tcp_pcb>? { pcbs[id]?.pcb }
 
-    mutating func insert(_ pcb: UnsafeMutablePointer<tcp_pcb>, _ id: TCPControlBlock.ID) {
-        let expiry = NIODeadline.now() + Self.duration
+    mutating func insert(_ pcb: UnsafeMutablePointer<tcp_pcb>, _ id: TCPControlBlock.ID, now: NIODeadline) {
+        let expiry = now + Self.duration
         pcbs[id] = (pcb, expiry)
         order.append((id, expiry))
     }
