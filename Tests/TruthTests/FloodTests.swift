@@ -1,19 +1,41 @@
-// What is left of an exit after a flood.
+// What is left of an exit after a flood. hping3 ignores its count while it floods, so it is stopped.
 
 import Testing
 
 extension TruthTests {
     @Suite(.inNetwork) struct FloodTests {
-        /// To a port that is open, one that is silent, and one that is closed.
-        @Test(arguments: ["-S -p 3000", "-S -p 4001", "-S -p 4000", "--udp -p 4001", "--udp -p 4000", "--icmp"])
+        /// To a port that is open, one that is closed, and one that is silent.
+        @Test(arguments: ["-S -p 3000", "-S -p 4000", "--udp -p 4000", "--udp -p 4001", "--icmp"])
         func aFloodLeavesTheNextDialAlone(_ flood: String) async throws {
-            let network = try Network.shared
-            for way in Way.throughAnExit {
-                // hping3 ignores its count while it floods.
-                _ = try await network.shell(way, "timeout --signal=INT 3 hping3 -q --flood \(flood) 10.77.0.1")
-                let result = try await network.shell(way, "echo there and back | ncat --wait 20s 10.77.0.1 3000")
-                #expect(result.output == "there and back\n", "by \(way)")
+            for way in Way.throughAnExit { try await echo(over: "TCP", by: way, after: flood) }
+        }
+    }
+
+    @Suite(.inNetwork) struct FloodOfSilenceTests {
+        @Test(arguments: Way.throughAnExit)
+        func dialsThatNobodyAnswersLeaveTheNextOneAlone(_ way: Way) async throws {
+            // ExitLimits.dials: unanswered dials of a source keep it from others for a minute.
+            await withKnownIssue("further dials wait for the time-out of those", isIntermittent: true) {
+                try await echo(over: "TCP", by: way, after: "-S -p 4001")
+            }
+        }
+
+        @Test(arguments: Way.throughAnExit)
+        func datagramsThatNobodyAnswersLeaveTheNextOneAlone(_ way: Way) async throws {
+            // ExitLimits.udpFlows: the flows of a source keep it from others until they have idled for two minutes.
+            await withKnownIssue("datagrams beyond the limit of flows are prohibited", isIntermittent: true) {
+                try await echo(over: "UDP", by: way, after: "--udp -p 4001")
             }
         }
     }
+}
+
+/// Floods for three seconds, and then has the host send something back.
+private func echo(over transport: String, by way: Way, after flood: String) async throws {
+    let network = try Network.shared
+    _ = try await network.shell(way, "timeout --signal=INT 3 hping3 -q --flood \(flood) 10.77.0.1")
+    let client = "echo there and back | timeout 30 socat -t 10 - \(transport):10.77.0.1:3000"
+    // What is sent by UDP has no end: the first line does.
+    let result = try await network.shell(way, "\(client) | head -n 1")
+    #expect(result.output == "there and back\n", "\(flood) by \(way)")
 }
