@@ -111,6 +111,8 @@ import Testing
                 var peer = RawPeer(endpoint, port: port)
                 let first = try await peer.handshake(window: 1000).sequenceNumber
                 try await peer.send(.rst, window: 0)
+                // Numbers of its own, by which a late answer to the first SYN is told from that to the second.
+                peer = RawPeer(endpoint, port: port, first: 2001)
                 let second = try await peer.handshake(window: 1000).sequenceNumber
                 try await peer.send(.rst, window: 0)
                 #expect((1..<1 << 31).contains(second &- first))
