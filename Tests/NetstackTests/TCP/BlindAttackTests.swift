@@ -105,15 +105,18 @@ import Testing
     /// RFC 6528: numbers of one connection say nothing about another's, and a successor's begin above its predecessor's.
     @Test func initialSequenceNumbersDifferByConnectionAndGrow() async throws {
         try await RawPeer.with { _, _, endpoint in
+            let clock = ContinuousClock()
             var close = 0
             var last: UInt32?
             for port in 5000..<5032 as Range<UInt16> {
                 var peer = RawPeer(endpoint, port: port)
+                let start = clock.now
                 let first = try await peer.handshake(window: 1000).sequenceNumber
                 try await peer.send(.rst, window: 0)
                 let second = try await peer.handshake(window: 1000).sequenceNumber
                 try await peer.send(.rst, window: 0)
-                #expect((1..<1 << 31).contains(second &- first))
+                // Numbers that grow come round again, after 137 seconds.
+                if clock.now - start < .seconds(120) { #expect((1..<1 << 31).contains(second &- first)) }
                 if let last, min(first &- last, last &- first) < 1 << 24 { close += 1 }
                 last = second
             }
