@@ -21,13 +21,15 @@ test-release: setup
 	$(SWIFT) test -c release --skip NetstackHTTPTests
 	$(SWIFT) test -c release --filter NetstackHTTPTests
 
-# The same under a sanitizer each; without the HTTP client's tests, which wait out its time-outs.
+# The same under a sanitizer each, one after the other: all are slow then, and dials would time out. Without the HTTP
+# client's tests, which wait out its time-outs.
 test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
+test-asan test-tsan: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.supp:print_suppressions=0
 test-asan: setup
-	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip NetstackHTTPTests --skip ProcessTests
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip ProcessTests
 
 test-tsan: setup
-	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip NetstackHTTPTests --skip ProcessTests
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip ProcessTests
 
 # A package outside of this one that depends on it by path, builds, and makes one request.
 consumer: setup
