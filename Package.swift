@@ -57,10 +57,10 @@ let package = Package(
             name: "NetstackNIO",
             dependencies: ["Netstack", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
-        .target(name: "CHostSocket"),
+        .target(name: "CHost", linkerSettings: [.linkedLibrary("resolv")]),
         .target(
             name: "VNI",
-            dependencies: ["CHostSocket", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
+            dependencies: ["CHost", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",

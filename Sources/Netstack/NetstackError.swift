@@ -40,6 +40,15 @@ public enum NetstackError: Error, Hashable, Sendable {
     case nicExists(NICID)
     /// A bound of the stack has been reached; `what` names the setting.
     case limitReached(what: String, limit: Int)
+    /// There is no such name.
+    case nameNotFound(String)
+    /// The name exists, and no address is known for it.
+    case nameHasNoAddress(String)
+    /// A name server can't tell; `code` is its response code (RFC 6895 section 2.3: 2 says that it failed, 5 that it
+    /// refuses), or nil when its answer can't be read.
+    case nameServerFailed(String, server: IPAddress, code: Int?)
+    /// The stack has no name server to ask.
+    case noNameServer
     /// The installed liblwip does not fit the headers this program was built with.
     case incompatibleLibrary(String)
     /// lwIP refused an operation for a reason that should not occur; `code` is its `err_t`.
@@ -75,6 +84,12 @@ extension NetstackError: CustomStringConvertible {
         case .noSuchNIC(let id): "stack has no \(id)"
         case .nicExists(let id): "stack already has \(id)"
         case .limitReached(let what, let limit): "limit of \(limit) \(what) reached"
+        case .nameNotFound(let name): "there is no name \(name)"
+        case .nameHasNoAddress(let name): "\(name) has no address"
+        case .nameServerFailed(let name, let server, let code):
+            "name server \(server) can't tell the address of \(name): "
+                + (code.map { "response code \($0)" } ?? "its answer can't be read")
+        case .noNameServer: "the stack has no name server"
         case .incompatibleLibrary(let why): "installed liblwip does not fit this program: \(why)"
         case .library(let operation, let code): "lwIP refused \(operation) with error \(code)"
         }

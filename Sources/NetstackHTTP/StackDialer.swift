@@ -14,7 +14,7 @@ public protocol HostResolver: Sendable {
     func resolve(_ host: String) async throws -> [IPAddress]
 }
 
-/// Asks the system: its hosts file, its name servers.
+/// Asks the system: its hosts file, its name servers. What they are asked goes through no stack.
 public struct SystemResolver: HostResolver {
     public init() {}
 
@@ -56,7 +56,7 @@ public struct SystemResolver: HostResolver {
 struct StackDialer: HTTPDialer {
     let stack: Stack
     let nic: NICID?
-    let resolver: any HostResolver
+    let resolver: (any HostResolver)?
 
     func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
         guard let port = UInt16(exactly: port) else {
@@ -66,7 +66,7 @@ struct StackDialer: HTTPDialer {
         if let literal = try? IPAddress(host) {
             addresses = [literal]
         } else {
-            addresses = try await resolver.resolve(host)
+            addresses = try await resolve(host)
         }
         var failure: any Error = NetstackError.malformed(
             kind: "a host name with an address", text: host, fault: "it has none")
@@ -85,6 +85,13 @@ struct StackDialer: HTTPDialer {
         }
         throw failure
     }
+
+    private func resolve(_ host: String) async throws -> [IPAddress] {
+        if let resolver { return try await resolver.resolve(host) }
+        // Where names can be asked about through the stack, nothing is to be seen of them outside of it.
+        if !stack.nameServers.isEmpty { return try await stack.resolve(host) }
+        return try await SystemResolver().resolve(host)
+    }
 }
 
 extension HTTPClient {
@@ -92,9 +99,10 @@ extension HTTPClient {
     ///
     /// - Parameters:
     ///   - nic: the NIC to dial through, instead of the one that the stack's routes lead to.
-    ///   - resolver: turns host names into addresses; the default asks the system.
+    ///   - resolver: turns host names into addresses. By default `Stack.resolve` does, so that an entrance's queries go
+    ///     to its exit and nowhere else; for a stack without name servers, the system.
     public convenience init(
-        stack: Stack, nic: NICID? = nil, resolver: any HostResolver = SystemResolver(),
+        stack: Stack, nic: NICID? = nil, resolver: (any HostResolver)? = nil,
         configuration: Configuration = Configuration()
     ) {
         self.init(dialer: StackDialer(stack: stack, nic: nic, resolver: resolver), configuration: configuration)

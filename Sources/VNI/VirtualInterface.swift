@@ -40,6 +40,15 @@ public final class VirtualInterface: Sendable {
         public var endpointIndependentUDP = false
         /// Decides about each dial that the exit's routes let through.
         public var policy: (any ExitPolicy)?
+        /// Whether an exit answers DNS queries, over UDP and TCP at port 53 of its addresses, with what its host's resolver
+        /// finds. Anything that gets to port 53 of these is prohibited otherwise.
+        public var answersNames = true
+        /// What the stack of an entrance asks for the addresses of names (see `Stack.resolve`): by default the addresses
+        /// of an exit that has the default ones. Empty at an exit.
+        public var nameServers: [IPAddress]
+        /// What an exit answers with, and how long it waits for that.
+        package var lookUpNames: NameLookup = SystemNames.lookUp
+        package var namePatience = Duration.seconds(10)
         public var logger: Logger
         /// The event loop of the stack and, at an exit, of the sockets of its host.
         public var eventLoop: any EventLoop = Stack.defaultEventLoop
@@ -49,6 +58,7 @@ public final class VirtualInterface: Sendable {
             self.mtu = mtu
             self.addresses = addresses ?? VirtualInterface.defaultAddresses(mode)
             self.logger = logger
+            nameServers = mode == .entrance ? VirtualInterface.defaultAddresses(.exit) : []
         }
     }
 
@@ -95,6 +105,7 @@ public final class VirtualInterface: Sendable {
             spoofing: isExit)
         try stack.addRoute(to: .everyIPv4, via: nic)
         try stack.addRoute(to: .everyIPv6, via: nic)
+        stack.nameServers = configuration.nameServers
         guard isExit else { return }
         try stack.forward(on: nic) { core, interface in
             let exit = ExitCore(
@@ -105,6 +116,9 @@ public final class VirtualInterface: Sendable {
             exit.forwardEchoes()
             box.value = exit
         }
+        guard configuration.answersNames, let exit = box.value else { return }
+        try NameServer(exit, patience: configuration.namePatience, lookUp: configuration.lookUpNames)
+            .serve(on: stack, at: configuration.addresses)
     }
 
     /// What an exit has done, and does; nil at an entrance.

@@ -36,16 +36,16 @@ package struct Tunnel: Sendable {
 
     package static func host(_ version: IPVersion) -> IPAddress { version == .v4 ? host : host6 }
 
-    /// - Parameter configureExit: changes the configuration of the exit.
+    /// - Parameter configure: changes the configuration of the exit.
     package init(
         _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
-        configureExit: (inout VirtualInterface.Configuration) -> Void = { _ in }
+        exit configure: (inout VirtualInterface.Configuration) -> Void = { _ in }
     ) async throws {
         var near = VirtualInterface.Configuration.quiet(.entrance, mtu: mtu)
         var far = VirtualInterface.Configuration.quiet(.exit, mtu: mtu)
-        configureExit(&far)
         near.limits = limits
         far.limits = limits
+        configure(&far)
         switch kind {
         case .memory:
             let (a, b) = MemoryLink.pipe()
@@ -73,9 +73,10 @@ package struct Tunnel: Sendable {
     /// Runs `body`, shuts both ends down, and shows that neither stack holds a connection by then.
     package static func with(
         _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
+        exit configure: (inout VirtualInterface.Configuration) -> Void = { _ in },
         _ body: @Sendable (Tunnel) async throws -> Void
     ) async throws {
-        let tunnel = try await Tunnel(kind, mtu: mtu, limits: limits)
+        let tunnel = try await Tunnel(kind, mtu: mtu, limits: limits, exit: configure)
         do {
             try await body(tunnel)
         } catch {

@@ -1,9 +1,37 @@
-// What interfaces are built from: forwarding by code on the stack's event loop, and the end of a link.
+// What interfaces are built from: forwarding and serving by code on the stack's event loop, and the end of a link.
+
+import NIOCore
 
 extension Stack {
     /// As ``handleConnections(on:_:)`` and ``handleDatagrams(on:_:)``, for code that stays on the event loop.
     package func forward(on nic: NICID, _ attach: @Sendable (StackCore, NetworkInterface) -> Void) throws {
         attach(core, try core.nic(nic))
+    }
+
+    /// Takes the datagrams to one address and port, until the stack is shut down.
+    ///
+    /// - Throws: as ``openUDP(port:at:)``.
+    package func serveUDP(
+        at address: TransportAddress, _ handler: @escaping (UDPDatagram, NetworkInterface) -> Void
+    ) throws {
+        let core = core
+        let binding = try core.sockets.free(core.bindable(address.address), port: address.port)
+        let socket = UDPSocketCore(binding, stack: core)
+        socket.handler = handler
+        core.sockets[binding] = socket
+    }
+
+    /// Takes the connections to one address and port, until the stack is shut down. At most `backlog` are opening at once.
+    ///
+    /// - Throws: as ``listen(port:at:backlog:)``.
+    package func serveTCP(
+        at address: TransportAddress, backlog: Int, _ handler: @escaping (TCPControlBlock) -> Void
+    ) throws {
+        let core = core
+        let binding = try core.listeners.free(core.bindable(address.address), port: address.port)
+        let listener = TCPListenerCore(binding, backlog: backlog, stack: core)
+        listener.handler = handler
+        core.listeners[binding] = listener
     }
 
     /// Waits until the link of a NIC has ended, in good order or by removal of the NIC.

@@ -1,5 +1,6 @@
 // The stack for users: an actor on a NIO event loop.
 
+import NIOConcurrencyHelpers
 public import NIOCore
 import NIOPosix
 
@@ -43,6 +44,10 @@ public actor Stack {
     public nonisolated let eventLoop: any EventLoop
     private nonisolated let executor: any SerialExecutor
     private nonisolated let box: NIOLoopBoundBox<StackCore>
+    /// See `nameServers`.
+    nonisolated let nameServerList = NIOLockedValueBox<[IPAddress]>([])
+    /// Names that are being resolved.
+    lazy var resolutions = Resolutions(executor: core.executor)
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 

@@ -62,6 +62,8 @@ final class TCPListenerCore {
     private var ended = false
     private var error: NetstackError?
     private let waiters: LoopWaiters<TCPConnection?>
+    /// Takes connections on the event loop, in place of the queue.
+    var handler: ((TCPControlBlock) -> Void)?
 
     init(_ binding: PortBinding, backlog: Int, stack: StackCore) {
         self.binding = binding
@@ -83,6 +85,7 @@ final class TCPListenerCore {
 
     private func deliver(_ block: TCPControlBlock) {
         guard !ended else { return block.reset() }
+        if let handler { return handler(block) }
         let connection = TCPConnection(block.bound)
         if !waiters.resumeFirst(.success(connection)) { ready.append(connection) }
     }
@@ -98,6 +101,7 @@ final class TCPListenerCore {
         guard !ended else { return }
         ended = true
         self.error = error
+        handler = nil
         // Their last references: dropping them resets them.
         ready.removeAll()
         if let stack, stack.listeners[binding] === self { stack.listeners[binding] = nil }

@@ -67,6 +67,8 @@ final class UDPSocketCore {
     private var pendingError: NetstackError?
     private var ended: NetstackError?
     private let waiters: LoopWaiters<Void>
+    /// Takes datagrams on the event loop, in place of the queue.
+    var handler: ((UDPDatagram, NetworkInterface) -> Void)?
 
     init(_ binding: PortBinding, stack: StackCore) {
         self.binding = binding
@@ -85,6 +87,7 @@ final class UDPSocketCore {
     }
 
     func take(_ datagram: UDPDatagram, on nic: NetworkInterface) {
+        if let handler { return handler(datagram, nic) }
         // A datagram weighs more than its payload: else empty ones would be free.
         let weight = datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
         guard ended == nil, queuedBytes + weight <= limit else { return nic.statistics.socketFullDropped += 1 }
@@ -117,6 +120,7 @@ final class UDPSocketCore {
     func end(_ error: NetstackError) {
         guard ended == nil else { return }
         ended = error
+        handler = nil
         if let stack, stack.sockets[binding] === self { stack.sockets[binding] = nil }
         waiters.resumeAll(.success(()))
     }

@@ -1,6 +1,6 @@
 // Tells event loops when a socket has something to read. NIO watches no descriptor that is not a channel of its own.
 
-import CHostSocket
+import CHost
 import Glibc
 import NIOConcurrencyHelpers
 import NIOCore

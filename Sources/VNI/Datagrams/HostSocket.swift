@@ -1,6 +1,6 @@
 // A datagram socket of this host, and the errors that come back for what it has sent.
 
-import CHostSocket
+import CHost
 import Glibc
 import NIOCore
 import Netstack

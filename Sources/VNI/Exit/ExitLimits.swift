@@ -13,6 +13,8 @@ public struct ExitLimits: Sendable {
     public var udpFlows = Bound(total: 4096, perSource: 2048)
     /// Flows of echo requests: one for each identifier and destination. Beyond: prohibited.
     public var echoFlows = Bound(total: 1024, perSource: 256)
+    /// DNS queries that wait for the host's resolver. Beyond: refused.
+    public var nameQueries = Bound(total: 512, perSource: 128)
     /// How long a UDP flow outlives its last datagram. RFC 4787 section 4.3 asks for two minutes at least.
     public var udpIdleTimeout = Duration.seconds(120)
     /// The same for flows to port 53: a name server answers once.
@@ -39,6 +41,8 @@ public struct ExitStatistics: Hashable, Sendable {
     public var connectionsProhibited = 0
     /// Flows beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``.
     public var flowsProhibited = 0
+    /// DNS queries beyond ``ExitLimits/nameQueries``, and connections for such that there was no room for.
+    public var nameQueriesRefused = 0
     /// Datagrams that found their flow undecided and its queue full, or the host's socket.
     public var datagramsDropped = 0
     /// Connections and flows ended because their route was removed.

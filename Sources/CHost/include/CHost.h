@@ -1,6 +1,6 @@
-// What Glibc's module leaves out: waiting for descriptors, and the control messages of sockets.
-#ifndef C_HOST_SOCKET_H
-#define C_HOST_SOCKET_H
+// What Glibc's module leaves out: waiting for descriptors, the error queues of sockets, and the resolver's own messages.
+#ifndef C_HOST_H
+#define C_HOST_H
 
 #include <netinet/in.h>
 #include <stdint.h>
@@ -28,5 +28,10 @@ struct host_socket_error {
 ///
 /// Returns how many bytes of the datagram that caused it have been written to `quote`, or -1 if the queue is empty.
 ssize_t host_socket_take_error(int descriptor, struct host_socket_error *error, void *quote, size_t capacity);
+
+/// Sends a DNS query to the name servers that /etc/resolv.conf names, over TCP where UDP is too short, and waits for the reply.
+///
+/// Returns the reply's length, or -1 when there is none.
+int host_relay_query(const unsigned char *query, int length, unsigned char *reply, int capacity);
 
 #endif

@@ -1,15 +1,17 @@
 // Runs commands of this machine without blocking a thread: the tests share few.
 
 import Foundation
-import NIOCore
+package import NIOCore
 import NIOPosix
 
 /// A child process whose output can be read.
-struct Command {
+package struct Command {
     private let process = Process()
     private let output: NIOAsyncChannel<ByteBuffer, Never>
 
-    init(_ arguments: String...) async throws {
+    package init(_ arguments: String...) async throws { try await self.init(arguments) }
+
+    package init(_ arguments: [String]) async throws {
         let pipe = Pipe()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = arguments
@@ -23,18 +25,18 @@ struct Command {
     }
 
     /// Passes the output to `body` piece by piece, and ends the process when that returns.
-    func run(_ body: (NIOAsyncChannelInboundStream<ByteBuffer>) async throws -> Void) async throws {
+    package func run(_ body: (NIOAsyncChannelInboundStream<ByteBuffer>) async throws -> Void) async throws {
         // Not SIGTERM: threads of the runtime block it, and children inherit that.
         defer { kill(process.processIdentifier, SIGKILL) }
         try await output.executeThenClose { output, _ in try await body(output) }
     }
 
     /// Waits for the end of the output.
-    func finish() async throws {
+    package func finish() async throws {
         try await run { for try await _ in $0 {} }
     }
 
-    static func isInstalled(_ command: String) -> Bool {
+    package static func isInstalled(_ command: String) -> Bool {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
         return path.split(separator: ":").contains { FileManager.default.isExecutableFile(atPath: "\($0)/\(command)") }
     }

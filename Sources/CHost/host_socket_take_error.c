@@ -1,6 +1,6 @@
 // Reads a socket's error queue.
 
-#include "CHostSocket.h"
+#include "CHost.h"
 
 #include <string.h>
 
