@@ -44,6 +44,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLwIP", path: "CLwIP", pkgConfig: "lwip", providers: [.apt(["liblwip-dev"])]),
         .target(name: "CLwIPChecksum"),
+        .systemLibrary(name: "CLinuxTun"),
         .target(name: "CLwIPSupport", dependencies: ["CLwIP", "CLwIPChecksum"]),
         .target(
             name: "Netstack",
@@ -51,7 +52,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "NetstackLinks",
-            dependencies: ["Netstack", nio, nioPosix],
+            dependencies: ["CLinuxTun", "Netstack", nio, nioPosix, concurrencyHelpers],
             swiftSettings: settings),
         .target(
             name: "NetstackNIO",
@@ -122,6 +123,14 @@ let package = Package(
                 "stack-churn",
                 "vni-demo",
             ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "truth-exit", dependencies: ["Netstack", "NetstackLinks", "VNI", logging], path: "Tests/TruthExit",
+            swiftSettings: settings),
+        .testTarget(
+            name: "TruthTests",
+            dependencies: ["Netstack", "NetstackLinks", "TestSupport", "VNI", "truth-exit", nio, nioPosix],
+            exclude: ["topology", "servers.py"],
             swiftSettings: settings),
         .testTarget(
             name: "VNITests",

@@ -1,0 +1,99 @@
+// Programs that the tests run: what they print, and how they end.
+
+import Glibc
+import NIOPosix
+
+/// A program whose input, output and errors are one socket, so that no other program inherits an end of it.
+final class ChildProcess: Sendable {
+    struct Result: Sendable {
+        var output: String
+        /// What a shell says: the exit status, or 128 and the signal.
+        var status: CInt
+    }
+
+    struct Failure: Error {
+        var program: String
+        var reason: String
+    }
+
+    private let program: String
+    private let id: pid_t
+    private let socket: CInt
+
+    /// Starts the first of `words`, to be found by the PATH, with the others as its arguments.
+    init(_ words: [String]) throws {
+        program = words.joined(separator: " ")
+        var ends: [CInt] = [-1, -1]
+        guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+            throw Failure(program: program, reason: String(cString: strerror(errno)))
+        }
+        defer { close(ends[1]) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for standard in STDIN_FILENO...STDERR_FILENO {
+            posix_spawn_file_actions_adddup2(&actions, ends[1], standard)
+        }
+        // The threads of this process block signals that others live by, and ignore SIGPIPE.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigaddset(&signals, SIGPIPE)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var id = pid_t()
+        let code = posix_spawnp(&id, words[0], &actions, &attributes, &arguments, environ)
+        guard code == 0 else {
+            close(ends[0])
+            throw Failure(program: program, reason: String(cString: strerror(code)))
+        }
+        self.id = id
+        socket = ends[0]
+    }
+
+    /// Runs a program to its end, with nothing to read.
+    static func run(_ words: [String]) async throws -> Result {
+        let process = try ChildProcess(words)
+        process.endInput()
+        return try await process.finish()
+    }
+
+    func endInput() { _ = shutdown(socket, CInt(SHUT_WR)) }
+
+    /// Reads what it prints up to this line.
+    func awaitLine(_ line: String) async throws {
+        try await NIOThreadPool.singleton.runIfActive { [self] in
+            var printed: [UInt8] = []
+            var byte: UInt8 = 0
+            while read(socket, &byte, 1) == 1 {
+                printed.append(byte)
+                if printed.reversed().starts(with: "\(line)\n".utf8.reversed()) { return }
+            }
+            throw Failure(program: program, reason: String(decoding: printed, as: UTF8.self))
+        }
+    }
+
+    /// Waits for its end. Nothing else can be done with it after.
+    func finish() async throws -> Result {
+        try await NIOThreadPool.singleton.runIfActive { [self] in
+            var output: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 1 << 16)
+            while case let count = read(socket, &buffer, buffer.count), count != 0 {
+                // A program that has not read all of its input ends with a reset, after its output.
+                if count > 0 { output += buffer[..<count] } else if errno != ECONNRESET { break }
+            }
+            close(socket)
+            var status: CInt = 0
+            waitpid(id, &status, 0)
+            let signal = status & 0x7f
+            return Result(
+                output: String(decoding: output, as: UTF8.self),
+                status: signal == 0 ? status >> 8 & 0xff : 128 + signal)
+        }
+    }
+}
