@@ -13,12 +13,11 @@ package struct RawPeer: Sendable {
     /// This side's address: another port is another connection.
     package let source: TransportAddress
     /// The sequence number of the first byte of each direction.
-    package private(set) var first: UInt32
+    package private(set) var first: UInt32 = 1001
     package private(set) var stackFirst: UInt32 = 0
 
-    package init(_ endpoint: Endpoint, port: UInt16 = 4000, first: UInt32 = 1001) {
+    package init(_ endpoint: Endpoint, port: UInt16 = 4000) {
         self.endpoint = endpoint
-        self.first = first
         source = TransportAddress(Self.address.address, port)
     }
 
@@ -50,7 +49,9 @@ package struct RawPeer: Sendable {
         try await endpoint.write(
             tcpPacket(
                 .syn, from: source, to: Self.stackAddress, sequence: first &- 1, window: window, options: options))
-        let answer = try await heardSYN { [first] in $0.flags == [.syn, .ack] && $0.acknowledgmentNumber == first }
+        // One that was heard before is of the connection before, sent again.
+        let before = stackFirst &- 1
+        let answer = try await heardSYN { $0.flags == [.syn, .ack] && $0.sequenceNumber != before }
         try await send(.ack, window: window)
         return answer
     }
