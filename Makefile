@@ -22,13 +22,15 @@ test-release: setup
 	$(SWIFT) test -c release --skip NetstackHTTPTests --skip TruthTests
 	$(SWIFT) test -c release --filter NetstackHTTPTests
 
-# The same under a sanitizer each; without the HTTP client's tests, which wait out its time-outs.
+# The same under a sanitizer each, one after the other: all are slow then, and dials would time out. Without the HTTP
+# client's tests, which wait out its time-outs.
 test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
+test-asan test-tsan: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.supp:print_suppressions=0
 test-asan: setup
-	$(SWIFT) test --sanitize address --scratch-path .build-asan --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
 
 test-tsan: setup
-	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
 
 # What real tools see through an exit, between network namespaces: takes root, and three minutes.
 truth: setup

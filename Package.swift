@@ -97,7 +97,7 @@ let package = Package(
         .target(
             name: "FuzzTargets", dependencies: ["Netstack", "NetstackLinks", nio, collections], path: "Fuzz/Targets",
             swiftSettings: settings),
-        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], swiftSettings: settings),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "Netstack", nio], swiftSettings: settings),
         .testTarget(
             name: "NetstackTests",
             dependencies: ["Netstack", "TestSupport", nio, nioPosix],

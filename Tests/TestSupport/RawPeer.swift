@@ -49,7 +49,9 @@ package struct RawPeer: Sendable {
         try await endpoint.write(
             tcpPacket(
                 .syn, from: source, to: Self.stackAddress, sequence: first &- 1, window: window, options: options))
-        let answer = try await heardSYN { $0.flags == [.syn, .ack] }
+        // One that was heard before is of the connection before, sent again.
+        let before = stackFirst &- 1
+        let answer = try await heardSYN { $0.flags == [.syn, .ack] && $0.sequenceNumber != before }
         try await send(.ack, window: window)
         return answer
     }

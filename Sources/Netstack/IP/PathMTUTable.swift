@@ -11,8 +11,8 @@ struct PathMTUTable {
     private var paths: [IPAddress: (mtu: Int, expiry: NIODeadline)] = [:]
 
     /// The MTU towards a destination, where that has been told.
-    func mtu(to destination: IPAddress, now: NIODeadline) -> Int? {
-        guard !paths.isEmpty, let path = paths[destination], path.expiry > now else { return nil }
+    func mtu(to destination: IPAddress, now: @autoclosure () -> NIODeadline) -> Int? {
+        guard !paths.isEmpty, let path = paths[destination], path.expiry > now() else { return nil }
         return path.mtu
     }
 

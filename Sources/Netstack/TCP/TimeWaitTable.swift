@@ -8,27 +8,34 @@ import NIOCore
 struct TimeWaitTable {
     private static let duration = TimeAmount.minutes(2)
 
-    private var pcbs: [TCPControlBlock.ID: (pcb: UnsafeMutablePointer<tcp_pcb>, expiry: NIODeadline)] = [:]
+    // Two, for in debug builds Swift 6.3 does not always see that a dictionary has no entry of a pointer and an integer: the
+    // runtime clears the one and the program asks for both.
+    private var pcbs: [TCPControlBlock.ID: UnsafeMutablePointer<tcp_pcb>] = [:]
+    private var expiries: [TCPControlBlock.ID: NIODeadline] = [:]
     /// In the order of their expiry. Some have been removed before it.
     private var order: Deque<(id: TCPControlBlock.ID, expiry: NIODeadline)> = []
 
     var ids: [TCPControlBlock.ID] { Array(pcbs.keys) }
     var nextExpiry: NIODeadline? { order.first?.expiry }
 
-    subscript(id: TCPControlBlock.ID) -> UnsafeMutablePointer<tcp_pcb>? { pcbs[id]?.pcb }
+    subscript(id: TCPControlBlock.ID) -> UnsafeMutablePointer<tcp_pcb>? { pcbs[id] }
 
     mutating func insert(_ pcb: UnsafeMutablePointer<tcp_pcb>, _ id: TCPControlBlock.ID, now: NIODeadline) {
         let expiry = now + Self.duration
-        pcbs[id] = (pcb, expiry)
+        pcbs[id] = pcb
+        expiries[id] = expiry
         order.append((id, expiry))
     }
 
-    mutating func remove(_ id: TCPControlBlock.ID) { pcbs[id] = nil }
+    mutating func remove(_ id: TCPControlBlock.ID) {
+        pcbs[id] = nil
+        expiries[id] = nil
+    }
 
     /// The oldest, if its time is over or there are more than `limit`. It is to be removed.
     mutating func first(expiredBy now: NIODeadline, limit: Int) -> TCPControlBlock.ID? {
         while let first = order.first {
-            let isPresent = pcbs[first.id]?.expiry == first.expiry
+            let isPresent = expiries[first.id] == first.expiry
             guard !isPresent || first.expiry <= now || pcbs.count > limit else { return nil }
             order.removeFirst()
             if isPresent { return first.id }

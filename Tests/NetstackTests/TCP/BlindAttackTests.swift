@@ -26,7 +26,8 @@ import Testing
 
     /// The answer that says where the connection stands, so that an honest peer can mend what it has wrong.
     private func expectChallenge(_ peer: RawPeer) async throws {
-        let answer = try await peer.next().header
+        // The SYN-ACK may have been sent again before the handshake's end was seen.
+        let answer = try await peer.next { $0.flags != [.syn, .ack] }.header
         #expect(answer.flags == .ack)
         #expect(answer.sequenceNumber == peer.stackFirst)
         #expect(answer.acknowledgmentNumber == peer.first)
@@ -105,15 +106,18 @@ import Testing
     /// RFC 6528: numbers of one connection say nothing about another's, and a successor's begin above its predecessor's.
     @Test func initialSequenceNumbersDifferByConnectionAndGrow() async throws {
         try await RawPeer.with { _, _, endpoint in
+            let clock = ContinuousClock()
             var close = 0
             var last: UInt32?
             for port in 5000..<5032 as Range<UInt16> {
                 var peer = RawPeer(endpoint, port: port)
+                let start = clock.now
                 let first = try await peer.handshake(window: 1000).sequenceNumber
                 try await peer.send(.rst, window: 0)
                 let second = try await peer.handshake(window: 1000).sequenceNumber
                 try await peer.send(.rst, window: 0)
-                #expect((1..<1 << 31).contains(second &- first))
+                // Numbers that grow come round again, after 137 seconds.
+                if clock.now - start < .seconds(120) { #expect((1..<1 << 31).contains(second &- first)) }
                 if let last, min(first &- last, last &- first) < 1 << 24 { close += 1 }
                 last = second
             }

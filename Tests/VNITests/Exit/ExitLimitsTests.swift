@@ -15,6 +15,11 @@ import VNI
         Task { try await tunnel.entrance.stack.connect(to: address) }
     }
 
+    private func dropped(_ tunnel: Tunnel) async -> Int {
+        let statistics = await tunnel.exit.exitStatistics
+        return statistics?.dialsDropped ?? 0
+    }
+
     @Test func dialsBeyondTheLimitAreDroppedCountedAndTriedAgain() async throws {
         let server = try KernelServer.echo()
         let policy = HesitantPolicy()
@@ -23,7 +28,7 @@ import VNI
         try await Tunnel.with(policy: policy, exitLimits: limits) { tunnel in
             let address = TransportAddress(Tunnel.host, server.port)
             let dials = (0..<11).map { _ in dial(tunnel, address) }
-            while await tunnel.exit.exitStatistics?.dialsDropped == 0 { await Task.yield() }
+            while await dropped(tunnel) == 0 { await Task.yield() }
             #expect(await policy.count == 10)
             await policy.decide(.allow)
             // The eleventh's SYN comes again.
@@ -45,7 +50,7 @@ import VNI
         try await Tunnel.with(policy: policy, exitLimits: limits) { tunnel in
             let address = TransportAddress(Tunnel.host, server.port)
             let greedy = (0..<20).map { _ in dial(tunnel, address) }
-            while await tunnel.exit.exitStatistics?.dialsDropped != 15 { await Task.yield() }
+            while await dropped(tunnel) < 15 { await Task.yield() }
             #expect(await policy.count == 5)
             let other = dial(tunnel, TransportAddress(Tunnel.host6, server.port))
             while await policy.count < 6 { await Task.yield() }
@@ -64,7 +69,9 @@ import VNI
             for _ in 0..<3 { open.append(try await tunnel.connect(port: server.port)) }
             let address = TransportAddress(Tunnel.host, server.port)
             await #expect(throws: NetstackError.prohibited(address)) { try await tunnel.connect(port: server.port) }
-            #expect(await tunnel.exit.exitStatistics?.connectionsProhibited == 1)
+            // A SYN that was sent again counts again.
+            let prohibited = try #require(await tunnel.exit.exitStatistics?.connectionsProhibited)
+            #expect(prohibited >= 1)
             // One that has ended makes room.
             await open[0].reset()
             while await tunnel.exit.exitStatistics?.connections == 3 { await Task.yield() }
