@@ -101,7 +101,7 @@ import Testing
                 return written
             }
             // A datagram the other way, and back, comes after all that the writer could send at once.
-            for _ in 0..<20 { _ = try await pair.near.ping(StackPair.farAddress) }
+            for _ in 0..<20 { _ = try await pair.near.ping(StackPair.farAddress, timeout: .seconds(60)) }
             writer.cancel()
             let written = try await writer.value
             // What both ends hold: the windows, and one write. Without back-pressure it would be as much as time allows.

@@ -42,7 +42,7 @@ import Testing
             let (near, far) = (try await pair.near.openUDP(), try await pair.far.openUDP(port: 53))
             for _ in 0..<50 { try await near.send(pattern(1000), to: TransportAddress(StackPair.farAddress, 53)) }
             // A ping's reply comes after them all.
-            _ = try await pair.near.ping(StackPair.farAddress)
+            _ = try await pair.near.ping(StackPair.farAddress, timeout: .seconds(60))
             let dropped = try await pair.far.statistics(of: 1).socketFullDropped
             #expect((41..<50).contains(dropped))
             for _ in 0..<(50 - dropped) { _ = try await far.receive() }
