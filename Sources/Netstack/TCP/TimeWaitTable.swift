@@ -8,8 +8,8 @@ import NIOCore
 struct TimeWaitTable {
     private static let duration = TimeAmount.minutes(2)
 
-    // Two, for in debug builds Swift 6.3 does not always see that a dictionary has no entry of a pointer and an integer: the
-    // runtime clears the one and the program asks for both.
+    // Two, for with a pair of pointer and time as the value, debug builds of Swift 6.3 have been seen to read a time that was
+    // none for what had been removed.
     private var pcbs: [TCPControlBlock.ID: UnsafeMutablePointer<tcp_pcb>] = [:]
     private var expiries: [TCPControlBlock.ID: NIODeadline] = [:]
     /// In the order of their expiry. Some have been removed before it.

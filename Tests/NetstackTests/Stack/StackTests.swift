@@ -133,8 +133,10 @@ import Testing
     func pings(_ version: IPVersion) async throws {
         try await StackPair.with(mtu: 1280) { pair in
             for size in [0, 56, 1400, 60_000] {
-                #expect(
-                    try await pair.near.ping(StackPair.far(version), payloadSize: size, timeout: .seconds(60)) > .zero)
+                // All tests share an event loop: on a busy machine it may be a while until it comes to this one.
+                let time = try await pair.near.ping(
+                    StackPair.far(version), payloadSize: size, timeout: .seconds(60))
+                #expect(time > .zero)
             }
             let nobody = try IPAddress(version == .v4 ? "10.0.0.77" : "fd00::77")
             await #expect(throws: NetstackError.timedOut(TransportAddress(nobody, 0))) {
