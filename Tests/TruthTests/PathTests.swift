@@ -29,8 +29,8 @@ extension TruthTests {
         private func ping(_ network: Network, _ way: Way, _ target: String) async throws -> String {
             let result = try await network.run(way, "ping", "-n", "-c", "1", "-W", "5", target)
             let line = result.output.split(separator: "\n").first { $0.contains("icmp_seq") }
-            let news = line ?? "nothing"
-            return asThroughTheExit(String(news.prefix { $0 != "t" || !news.hasSuffix("ms") }))
+            let news = try #require(line, "\(result.output)")
+            return asThroughTheExit(String(try #require(news.split(separator: " ttl=").first)))
         }
 
         @Test(arguments: ["", "-I"], ["10.77.3.1", "10.99.0.1", "fd77:3::1", "fd99::1"])
