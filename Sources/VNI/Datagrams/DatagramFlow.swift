@@ -123,8 +123,12 @@ final class DatagramFlow: ExitFlow {
         close()
     }
 
-    private func close() {
+    private func close() { mapping.close(self) }
+
+    /// Called once, when its mapping lets go of it and may be gone soon: a policy's decision may still come.
+    func closed() {
         isClosed = true
-        mapping.close(self)
+        socket = nil
+        waiting = []
     }
 }

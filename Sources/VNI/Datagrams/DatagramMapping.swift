@@ -101,21 +101,26 @@ final class DatagramMapping {
     func close(_ flow: DatagramFlow) {
         guard flows.removeValue(forKey: flow.dial.destination) != nil else { return }
         flowsByTarget = flowsByTarget.filter { $0.value !== flow }
-        if !flowsByTarget.keys.contains(where: { diallable[$0.address] == flow.dial.destination.address }) {
-            diallable = diallable.filter { $0.value != flow.dial.destination.address }
-        }
-        forwarder.closed(flow)
+        diallable = Dictionary(
+            flowsByTarget.map { ($0.key.address, $0.value.dial.destination.address) },
+            uniquingKeysWith: { first, _ in first })
+        end(flow)
         if flows.isEmpty { close() }
     }
 
     func close() {
         guard !isClosed else { return }
         isClosed = true
-        for flow in flows.values { forwarder.closed(flow) }
+        for flow in flows.values { end(flow) }
         flows = [:]
         flowsByTarget = [:]
         sockets = [:]
         forwarder.closed(self)
+    }
+
+    private func end(_ flow: DatagramFlow) {
+        flow.closed()
+        forwarder.closed(flow)
     }
 
     private func watchIdleness() {

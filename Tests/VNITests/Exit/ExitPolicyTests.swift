@@ -138,6 +138,23 @@ extension Tunnel {
         }
     }
 
+    @Test func aDecisionAboutAFlowThatHasIdledAwayChangesNothing() async throws {
+        let policy = HesitantPolicy()
+        var limits = ExitLimits()
+        limits.udpIdleTimeout = .milliseconds(10)
+        try await Tunnel.with(policy: policy, exitLimits: limits) { tunnel in
+            let socket = try await tunnel.entrance.stack.openUDP()
+            try await socket.send(ByteBuffer(string: "x"), to: TransportAddress(Tunnel.host, 9))
+            while await policy.count == 0 { await Task.yield() }
+            while await tunnel.exit.exitStatistics?.udpFlows != 0 { await Task.yield() }
+            await policy.decide(.allow)
+            // The next dial is decided on after that one.
+            try await socket.send(ByteBuffer(string: "x"), to: TransportAddress(Tunnel.host, 9))
+            while await policy.count == 0 { await Task.yield() }
+            await policy.decide(.drop)
+        }
+    }
+
     @Test func aRouteThatGoesWhileAPolicyDecidesProhibits() async throws {
         let policy = HesitantPolicy()
         try await Tunnel.with(policy: policy) { tunnel in
