@@ -24,31 +24,12 @@ public struct SystemResolver: HostResolver {
     }
 
     private static func lookUp(_ host: String) throws -> [IPAddress] {
-        var hints = addrinfo()
-        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(host, nil, &hints, &list)
-        guard code == 0 else {
+        do throws(HostNameFailure) {
+            return try IPAddress.addresses(ofHost: host)
+        } catch {
             throw NetstackError.malformed(
-                kind: "a host name with an address", text: host, fault: String(cString: gai_strerror(code)))
+                kind: "a host name with an address", text: host, fault: String(cString: gai_strerror(error.code)))
         }
-        defer { freeaddrinfo(list) }
-        var addresses: [IPAddress] = []
-        var next = list
-        while let entry = next {
-            next = entry.pointee.ai_next
-            // getaddrinfo sets `ai_addr` to a structure of the family that `ai_family` names.
-            switch entry.pointee.ai_family {
-            case AF_INET:
-                let socket = entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee }
-                addresses += TransportAddress(SocketAddress(socket)).map { [$0.address] } ?? []
-            case AF_INET6:
-                let socket = entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { $0.pointee }
-                addresses += TransportAddress(SocketAddress(socket)).map { [$0.address] } ?? []
-            default: break
-            }
-        }
-        return addresses
     }
 }
 

@@ -70,7 +70,7 @@ package struct Tunnel: Sendable {
         for host in [Self.host, Self.host6] { try exit.exposeRoute(CIDRBlock(host), to: .loopback(host.version)) }
     }
 
-    /// Runs `body`, shuts both ends down, and shows that neither stack holds a connection by then.
+    /// Runs `body`, shuts both ends down, and shows that neither stack holds a connection by then, and the exit no flow.
     package static func with(
         _ kind: LinkKind, mtu: Int? = nil, limits: Stack.Limits = .init(),
         exit configure: (inout VirtualInterface.Configuration) -> Void = { _ in },
@@ -86,6 +86,9 @@ package struct Tunnel: Sendable {
         await tunnel.shutdown()
         #expect(await tunnel.entrance.stack.connectionCount == 0)
         #expect(await tunnel.exit.stack.connectionCount == 0)
+        while await tunnel.exit.exitStatistics.map({ $0.connections + $0.udpFlows + $0.echoFlows }) != 0 {
+            await Task.yield()
+        }
     }
 
     package func shutdown() async {

@@ -10,6 +10,9 @@ package struct ICMPEcho: Hashable, Sendable {
     /// Comes back as it was sent.
     package var payload: ByteBuffer
 
+    /// The type of an echo request's message.
+    package static func requestType(_ version: IPVersion) -> UInt8 { version == .v4 ? 8 : 128 }
+
     package init(identifier: UInt16, sequenceNumber: UInt16, payload: ByteBuffer = ByteBuffer()) {
         self.identifier = identifier
         self.sequenceNumber = sequenceNumber

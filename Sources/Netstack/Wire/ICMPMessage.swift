@@ -81,7 +81,7 @@ extension ICMPMessage {
     ) -> (type: UInt8, code: UInt8, parameter: UInt32, body: ByteBuffer) {
         switch self {
         case .echoRequest(let echo):
-            return (version == .v4 ? 8 : 128, 0, echo.parameter, echo.payload)
+            return (ICMPEcho.requestType(version), 0, echo.parameter, echo.payload)
         case .echoReply(let echo):
             return (version == .v4 ? 0 : 129, 0, echo.parameter, echo.payload)
         case .error(let error, let packet):

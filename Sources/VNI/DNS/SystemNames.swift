@@ -24,8 +24,8 @@ enum SystemNames {
 
     private static func addresses(_ question: DNSQuestion, _ family: CInt) -> NameAnswer {
         let name = question.name.description
-        do throws(LookupFailure) {
-            let addresses = try find(name, family)
+        do throws(HostNameFailure) {
+            let addresses = try IPAddress.addresses(ofHost: name, family: family)
             return .records(
                 .noError,
                 addresses.map { address in
@@ -48,46 +48,11 @@ enum SystemNames {
     }
 
     /// Whether the host knows an address of either version.
-    private static func isKnown(_ name: String) -> Bool { (try? find(name, AF_UNSPEC))?.isEmpty == false }
+    private static func isKnown(_ name: String) -> Bool { (try? IPAddress.addresses(ofHost: name))?.isEmpty == false }
 
     /// EAI_NODATA and EAI_ADDRFAMILY of glibc's netdb.h, which are beyond POSIX: Swift does not see them.
     private static let noData: CInt = -5
     private static let noAddressOfFamily: CInt = -9
-
-    /// What `getaddrinfo` has failed with.
-    private struct LookupFailure: Error {
-        let code: CInt
-    }
-
-    private static func find(_ name: String, _ family: CInt) throws(LookupFailure) -> [IPAddress] {
-        // Without AI_ADDRCONFIG: which versions the host has is for the dial to tell.
-        var hints = addrinfo()
-        hints.ai_family = family
-        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(name, nil, &hints, &list)
-        guard code == 0 else { throw LookupFailure(code: code) }
-        defer { freeaddrinfo(list) }
-        var addresses: [IPAddress] = []
-        var next = list
-        while let entry = next {
-            next = entry.pointee.ai_next
-            // `ai_addr` is a structure of the family that `ai_family` names.
-            switch entry.pointee.ai_family {
-            case AF_INET:
-                entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-                    addresses.append(.v4(IPv4Address(rawValue: UInt32(bigEndian: $0.pointee.sin_addr.s_addr))))
-                }
-            case AF_INET6:
-                entry.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-                    let bits = withUnsafeBytes(of: $0.pointee.sin6_addr) { $0.loadUnaligned(as: UInt128.self) }
-                    addresses.append(.v6(IPv6Address(rawValue: UInt128(bigEndian: bits))))
-                }
-            default: break
-            }
-        }
-        return addresses
-    }
 
     // MARK: Names of addresses
 

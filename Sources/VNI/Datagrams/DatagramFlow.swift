@@ -34,7 +34,7 @@ final class DatagramFlow: ExitFlow {
                 self.target = target
                 open()
             case .prohibit:
-                forwarder.exit.prohibit("\(dial)")
+                forwarder.exit.prohibit(dial)
                 fail(.administrativelyProhibited)
             case .refuse: fail(.portUnreachable)
             case .drop: close()
@@ -86,7 +86,7 @@ final class DatagramFlow: ExitFlow {
     private func transmit(_ datagram: ExitDatagram, _ socket: HostSocket) -> CInt {
         var payload = datagram.payload
         if forwarder.kind == .echo {
-            payload.setInteger(UInt8(target.address.version == .v4 ? 8 : 128), at: payload.readerIndex)
+            payload.setInteger(ICMPEcho.requestType(target.address.version), at: payload.readerIndex)
         }
         return socket.send(
             payload, to: target, hopLimit: datagram.hopLimit, dontFragment: datagram.dontFragment)

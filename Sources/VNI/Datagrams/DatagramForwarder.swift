@@ -34,23 +34,24 @@ final class DatagramForwarder {
     let exit: ExitCore
     let kind: HostSocket.Kind
     private let isEndpointIndependent: Bool
+    private let quota: ReferenceWritableKeyPath<ExitCore, SourceQuota>
     private var mappings: [Key: DatagramMapping] = [:]
 
     init(_ exit: ExitCore, _ kind: HostSocket.Kind, endpointIndependent: Bool = false) {
         self.exit = exit
         self.kind = kind
         isEndpointIndependent = endpointIndependent
+        quota = kind == .udp ? \.udpFlows : \.echoFlows
     }
 
     func receive(_ datagram: ExitDatagram) {
         let key = Key(source: datagram.source, destination: isEndpointIndependent ? nil : datagram.destination)
         if let flow = mappings[key]?.flow(to: datagram.destination) { return flow.send(datagram) }
         let transport: ExitDial.Transport = kind == .udp ? .udp : .icmp
-        guard let dial = exit.route(transport, from: datagram.source, to: datagram.destination) else {
-            exit.prohibit("\(transport) \(datagram.source) → \(datagram.destination)")
+        guard let dial = exit.admit(transport, from: datagram.source, to: datagram.destination) else {
             return reject(datagram, .administrativelyProhibited)
         }
-        guard takeQuota(datagram.source.address) else {
+        guard exit[keyPath: quota].take(datagram.source.address) else {
             exit.counters.flowsProhibited += 1
             return reject(datagram, .administrativelyProhibited)
         }
@@ -66,13 +67,8 @@ final class DatagramForwarder {
         return TimeAmount(isDNS ? limits.dnsIdleTimeout : limits.udpIdleTimeout)
     }
 
-    private func takeQuota(_ source: IPAddress) -> Bool {
-        kind == .udp ? exit.udpFlows.take(source) : exit.echoFlows.take(source)
-    }
-
     func closed(_ flow: DatagramFlow) {
-        let source = flow.dial.source.address
-        if kind == .udp { exit.udpFlows.remove(source) } else { exit.echoFlows.remove(source) }
+        exit[keyPath: quota].remove(flow.dial.source.address)
         exit.closed(flow)
     }
 
@@ -157,7 +153,7 @@ extension ICMPEcho {
     func message(_ version: IPVersion) -> ByteBuffer {
         var message = ByteBuffer()
         message.writeMultipleIntegers(
-            UInt8(version == .v4 ? 8 : 128), UInt8(0), UInt16(0), identifier, sequenceNumber)
+            ICMPEcho.requestType(version), UInt8(0), UInt16(0), identifier, sequenceNumber)
         message.writeImmutableBuffer(payload)
         return message
     }

@@ -37,7 +37,7 @@ final class HostSocket {
         let number = kind == .udp ? 0 : version == .v4 ? CInt(IPPROTO_ICMP) : CInt(IPPROTO_ICMPV6)
         descriptor = socket(version == .v4 ? AF_INET : AF_INET6, type, number)
         guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
-        if version == .v4 { set(CInt(IPPROTO_IP), IP_RECVERR, 1) } else { set(CInt(IPPROTO_IPV6), IPV6_RECVERR, 1) }
+        set(IP_RECVERR, IPV6_RECVERR, 1)
     }
 
     deinit {
@@ -66,19 +66,12 @@ final class HostSocket {
     func send(_ payload: ByteBuffer, to peer: TransportAddress, hopLimit: UInt8, dontFragment: Bool) -> CInt {
         if hopLimit != self.hopLimit {
             self.hopLimit = hopLimit
-            if version == .v4 {
-                set(CInt(IPPROTO_IP), IP_TTL, CInt(hopLimit))
-            } else {
-                set(CInt(IPPROTO_IPV6), IPV6_UNICAST_HOPS, CInt(hopLimit))
-            }
+            set(IP_TTL, IPV6_UNICAST_HOPS, CInt(hopLimit))
         }
         if dontFragment != self.dontFragment {
             self.dontFragment = dontFragment
-            if version == .v4 {
-                set(CInt(IPPROTO_IP), IP_MTU_DISCOVER, dontFragment ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT)
-            } else {
-                set(CInt(IPPROTO_IPV6), IPV6_MTU_DISCOVER, dontFragment ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT)
-            }
+            // IPv6's values are the same.
+            set(IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, dontFragment ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT)
         }
         let code = try? peer.socketAddress().withSockAddr { address, length in
             payload.withUnsafeReadableBytes { bytes -> CInt in
@@ -90,9 +83,11 @@ final class HostSocket {
         return code ?? EINVAL
     }
 
-    private func set(_ level: CInt, _ name: CInt, _ value: CInt) {
+    /// Sets the option that goes with the IP version.
+    private func set(_ optionV4: CInt, _ optionV6: CInt, _ value: CInt) {
         var value = value
-        setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<CInt>.size))
+        let (level, option) = version == .v4 ? (IPPROTO_IP, optionV4) : (IPPROTO_IPV6, optionV6)
+        setsockopt(descriptor, CInt(level), option, &value, socklen_t(MemoryLayout<CInt>.size))
     }
 
     // MARK: Receiving
@@ -147,24 +142,9 @@ final class HostSocket {
 }
 
 extension TransportAddress {
-    /// The address that the kernel has written; nil if that is not of an IP version.
-    init?(_ storage: sockaddr_storage) {
-        // The kernel writes the structure that goes with the family, and the storage holds either.
-        let address: TransportAddress? = withUnsafeBytes(of: storage) { bytes in
-            switch CInt(storage.ss_family) {
-            case AF_INET:
-                let socket = bytes.load(as: sockaddr_in.self)
-                let raw = UInt32(bigEndian: socket.sin_addr.s_addr)
-                return TransportAddress(.v4(IPv4Address(rawValue: raw)), UInt16(bigEndian: socket.sin_port))
-            case AF_INET6:
-                let socket = bytes.load(as: sockaddr_in6.self)
-                let raw = withUnsafeBytes(of: socket.sin6_addr) {
-                    UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self))
-                }
-                return TransportAddress(.v6(IPv6Address(rawValue: raw)), UInt16(bigEndian: socket.sin6_port))
-            default:
-                return nil
-            }
+    fileprivate init?(_ storage: sockaddr_storage) {
+        let address = withUnsafePointer(to: storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { TransportAddress($0) }
         }
         guard let address else { return nil }
         self = address

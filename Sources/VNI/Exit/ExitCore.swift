@@ -66,6 +66,15 @@ final class ExitCore {
         }
     }
 
+    /// The same for a new dial: one that no route covers is counted as prohibited.
+    func admit(
+        _ transport: ExitDial.Transport, from source: TransportAddress, to destination: TransportAddress
+    ) -> ExitDial? {
+        let dial = route(transport, from: source, to: destination)
+        if dial == nil { prohibit(ExitDial(transport, from: source, to: destination)) }
+        return dial
+    }
+
     /// Asks the policy. `decided` hears at once where there is none.
     func decide(on dial: ExitDial, _ decided: @escaping (ExitDecision) -> Void) {
         guard let policy else { return decided(.allow) }
@@ -85,7 +94,7 @@ final class ExitCore {
         logger.info("decided", metadata: ["dial": "\(dial)", "decision": "\(decision)"])
     }
 
-    func prohibit(_ dial: String) {
+    func prohibit(_ dial: ExitDial) {
         counters.prohibited += 1
         logger.info("prohibited", metadata: ["dial": "\(dial)"])
     }

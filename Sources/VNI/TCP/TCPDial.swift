@@ -35,7 +35,7 @@ final class TCPDial: ExitFlow {
             case .allow: connect(to: dial.target)
             case .redirect(let target): connect(to: target)
             case .prohibit:
-                exit.prohibit("\(dial)")
+                exit.prohibit(dial)
                 request.reject(.administrativelyProhibited)
                 fail()
             case .refuse:

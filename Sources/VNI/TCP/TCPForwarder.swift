@@ -39,8 +39,7 @@ extension ExitCore {
 
     /// Runs on the stack's event loop, as do the sockets: a packet crosses no thread on its way.
     private func forward(_ request: TCPForwardRequest) {
-        guard let dial = route(.tcp, from: request.source, to: request.destination) else {
-            prohibit("tcp \(request.source) → \(request.destination)")
+        guard let dial = admit(.tcp, from: request.source, to: request.destination) else {
             return request.reject(.administrativelyProhibited)
         }
         let source = request.source.address

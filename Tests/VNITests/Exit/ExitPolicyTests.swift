@@ -39,23 +39,13 @@ extension Tunnel {
         policy: (any ExitPolicy)? = nil, exitLimits: ExitLimits = .init(), endpointIndependentUDP: Bool = false,
         _ body: @Sendable (Tunnel) async throws -> Void
     ) async throws {
-        let tunnel = try await Tunnel(.memory) {
-            $0.policy = policy
-            $0.exitLimits = exitLimits
-            $0.endpointIndependentUDP = endpointIndependentUDP
-        }
-        do {
-            try await body(tunnel)
-            await tunnel.shutdown()
-            #expect(await tunnel.entrance.stack.connectionCount == 0)
-            #expect(await tunnel.exit.stack.connectionCount == 0)
-            while await tunnel.exit.exitStatistics.map({ $0.connections + $0.udpFlows + $0.echoFlows }) != 0 {
-                await Task.yield()
-            }
-        } catch {
-            await tunnel.shutdown()
-            throw error
-        }
+        try await with(
+            .memory,
+            exit: {
+                $0.policy = policy
+                $0.exitLimits = exitLimits
+                $0.endpointIndependentUDP = endpointIndependentUDP
+            }, body)
     }
 }
 
