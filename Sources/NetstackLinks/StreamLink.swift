@@ -43,83 +43,20 @@ extension StreamLink: EventLoopLink {
     package func makeDriver(on eventLoop: any EventLoop) -> any LinkDriver { near.makeDriver(on: eventLoop) }
 }
 
-/// Joins a channel to its end of the pipe.
-private final class StreamLinkHandler: ChannelInboundHandler, LinkReceiver {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let driver: MemoryLinkDriver
+/// Joins a channel of bytes to its end of the pipe.
+private final class StreamLinkHandler: LinkChannelHandler {
     private var framing = StreamFraming()
-    private var context: ChannelHandlerContext?
-    private var failure: (any Error)?
-    private var reading = false
 
-    init(_ driver: MemoryLinkDriver) { self.driver = driver }
+    override func packets(in bytes: ByteBuffer) throws -> PacketBatch { try framing.packets(adding: bytes) }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        if context.channel.isActive { begin() }
-    }
+    override var faultAtEnd: (any Error)? { framing.faultAtEnd }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
-
-    func channelActive(context: ChannelHandlerContext) {
-        begin()
-        context.fireChannelActive()
-    }
-
-    private func begin() {
-        driver.start(self)
-        read()
-    }
-
-    // MARK: From the stream
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard failure == nil else { return }
-        do {
-            let packets = try framing.packets(adding: unwrapInboundIn(data))
-            if !packets.isEmpty { driver.send(packets) }
-        } catch {
-            failure = error
-            context.close(promise: nil)
-        }
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        reading = false
-        read()
-    }
-
-    /// Reads on while the stack keeps up.
-    private func read() {
-        guard !reading, driver.backlog < linkBacklogLimit else { return }
-        reading = true
-        context?.read()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        failure = failure ?? error
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        driver.stop(failure ?? framing.faultAtEnd)
-        context.fireChannelInactive()
-    }
-
-    // MARK: To the stream
-
-    func linkReceived(_ packets: PacketBatch) {
+    override func linkReceived(_ packets: PacketBatch) {
         context?.writeAndFlush(wrapOutboundOut(packets.bytes), promise: nil)
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
+    override func channelWritabilityChanged(context: ChannelHandlerContext) {
         driver.isPaused = !context.channel.isWritable
         context.fireChannelWritabilityChanged()
     }
-
-    func linkDrained() { read() }
-
-    func linkEnded(_ error: (any Error)?) { context?.close(promise: nil) }
 }

@@ -78,45 +78,28 @@ extension TunLink: EventLoopLink {
 }
 
 /// Joins the device to its end of the pipe. NIO tells when there is a packet; all but the first are read here, and all
-/// are written here, one system call each.
-private final class TunLinkHandler: ChannelInboundHandler, LinkReceiver {
-    typealias InboundIn = ByteBuffer
-
+/// are written here, one system call each. What is not read in time waits in the kernel's queue, and what exceeds that is
+/// dropped there.
+private final class TunLinkHandler: LinkChannelHandler {
     /// What is read in one go, before the loop looks at its other sockets.
     private static let batchLimit = 64
 
-    private let driver: MemoryLinkDriver
     /// The channel's: good while that is active.
     private let descriptor: CInt
     private let dropped: NIOLockedValueBox<Int>
-    private var context: ChannelHandlerContext?
     private var packet = ByteBuffer()
-    private var failure: (any Error)?
-    private var reading = false
 
     init(_ driver: MemoryLinkDriver, _ descriptor: CInt, _ dropped: NIOLockedValueBox<Int>) {
-        self.driver = driver
         self.descriptor = descriptor
         self.dropped = dropped
+        super.init(driver)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
-
-    func channelActive(context: ChannelHandlerContext) {
-        driver.start(self)
-        read()
-        context.fireChannelActive()
-    }
-
-    // MARK: From the kernel
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    override func packets(in bytes: ByteBuffer) -> PacketBatch {
         var packets = PacketBatch()
-        packets.append(unwrapInboundIn(data))
+        packets.append(bytes)
         while packets.count < Self.batchLimit, readPacket() { packets.append(packet) }
-        driver.send(packets)
+        return packets
     }
 
     /// Reads into `packet`, unless there is none.
@@ -127,31 +110,7 @@ private final class TunLinkHandler: ChannelInboundHandler, LinkReceiver {
         } > 0
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
-        reading = false
-        read()
-    }
-
-    /// Reads on while the stack keeps up; the kernel has a queue of its own, and drops what exceeds it.
-    private func read() {
-        guard !reading, driver.backlog < linkBacklogLimit else { return }
-        reading = true
-        context?.read()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        failure = failure ?? error
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        driver.stop(failure)
-        context.fireChannelInactive()
-    }
-
-    // MARK: To the kernel
-
-    func linkReceived(_ packets: PacketBatch) {
+    override func linkReceived(_ packets: PacketBatch) {
         guard let context, context.channel.isActive else { return }
         var refused = 0
         packets.bytes.withUnsafeReadableBytes { bytes in
@@ -162,8 +121,4 @@ private final class TunLinkHandler: ChannelInboundHandler, LinkReceiver {
         }
         if refused > 0 { dropped.withLockedValue { $0 += refused } }
     }
-
-    func linkDrained() { read() }
-
-    func linkEnded(_ error: (any Error)?) { context?.close(promise: nil) }
 }
