@@ -61,7 +61,7 @@ let package = Package(
         .target(name: "CHost", linkerSettings: [.linkedLibrary("resolv")]),
         .target(
             name: "VNI",
-            dependencies: ["CHost", "Netstack", nio, nioPosix, concurrencyHelpers, logging],
+            dependencies: ["CHost", "Netstack", nio, nioPosix, concurrencyHelpers, collections, logging],
             swiftSettings: settings),
         .target(
             name: "NetstackHTTP",
@@ -95,7 +95,8 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: settings),
         .target(
-            name: "FuzzTargets", dependencies: ["Netstack", "NetstackLinks", nio, collections], path: "Fuzz/Targets",
+            name: "FuzzTargets", dependencies: ["Netstack", "NetstackLinks", "VNI", nio, collections],
+            path: "Fuzz/Targets",
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "Netstack", nio], swiftSettings: settings),
         .testTarget(

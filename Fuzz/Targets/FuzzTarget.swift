@@ -12,7 +12,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case icmpQuotation = "ICMPQuotation"
     case reassembler = "Reassembler"
     case streamFraming = "StreamFraming"
-    case addressText = "AddressText"
+    case dnsMessage = "DNSMessage"
+    case text = "Text"
     case interface = "Interface"
 
     /// - Throws: ``Finding``.
@@ -26,7 +27,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .icmpQuotation: try checkICMPQuotation(&script)
         case .reassembler: try checkReassembler(&script)
         case .streamFraming: try checkStreamFraming(&script)
-        case .addressText: try checkAddressText(&script)
+        case .dnsMessage: try checkDNSMessage(&script)
+        case .text: try checkText(&script)
         case .interface: try checkInterface(&script)
         }
     }

@@ -1,4 +1,4 @@
-// What is put together from parts: fragments, and packets on a byte stream. And texts.
+// What is put together from parts: fragments, and packets on a byte stream.
 
 import NIOCore
 import Netstack
@@ -98,28 +98,5 @@ extension FuzzTarget {
             let length = IPPacketLength(ofPacketStartingWith: packet.readableBytesSpan)
             try Finding.require(length == .length(packet.readableBytes), "each packet is whole")
         }
-    }
-
-    /// What is read as an address is read again, and the same, from what it prints.
-    func checkAddressText(_ script: inout Script) throws(Finding) {
-        let text = String(decoding: script.rest(), as: UTF8.self)
-        func check<Value: Equatable>(_ parse: (String) throws(NetstackError) -> Value) throws(Finding) {
-            do {
-                let value = try parse(text)
-                let again = try parse("\(value)")
-                try Finding.require(value == again, "\(value) is read as \(again)")
-            } catch let finding as Finding {
-                throw finding
-            } catch NetstackError.malformed(_, let shown, _) {
-                try Finding.require(shown.unicodeScalars.count <= 101, "an error shows little of the text")
-            } catch {
-                throw Finding(description: "\(error)")
-            }
-        }
-        try check { (text) throws(NetstackError) in try IPv4Address(text) }
-        try check { (text) throws(NetstackError) in try IPv6Address(text) }
-        try check { (text) throws(NetstackError) in try IPAddress(text) }
-        try check { (text) throws(NetstackError) in try TransportAddress(text) }
-        try check { (text) throws(NetstackError) in try CIDRBlock(text) }
     }
 }

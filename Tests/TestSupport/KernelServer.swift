@@ -86,15 +86,15 @@ package final class KernelServer: Sendable {
     }
 }
 
-/// A UDP socket on 127.0.0.1 or ::1 that answers each datagram: by default with what it was.
+/// A UDP socket on 127.0.0.1 or ::1 that answers datagrams: by default with what they were.
 package final class KernelEchoSocket: Sendable {
     private let descriptor: CInt
     package let port: UInt16
 
-    /// - Parameter answer: makes the answer to a datagram and its sender.
+    /// - Parameter answer: makes the answer to a datagram and its sender; nil for none.
     package init(
         _ version: IPVersion = .v4,
-        answer: @escaping @Sendable (ByteBuffer, TransportAddress) -> ByteBuffer = { datagram, _ in datagram }
+        answer: @escaping @Sendable (ByteBuffer, TransportAddress) -> ByteBuffer? = { datagram, _ in datagram }
     ) throws {
         let (descriptor, port) = try boundSocket(version, SOCK_DGRAM)
         (self.descriptor, self.port) = (descriptor, port)
@@ -109,8 +109,9 @@ package final class KernelEchoSocket: Sendable {
                         // A datagram that has no address behind it means that the socket has been shut down.
                         guard count >= 0, length > 0 else { return -1 }
                         let address = TransportAddress(.any(version), UInt16(bigEndian: Self.port(peer)))
-                        let reply = Array(answer(ByteBuffer(bytes: bytes[..<count]), address).readableBytesView)
-                        return sendto(descriptor, reply, reply.count, 0, peer, length)
+                        guard let reply = answer(ByteBuffer(bytes: bytes[..<count]), address) else { return 0 }
+                        let bytes = Array(reply.readableBytesView)
+                        return sendto(descriptor, bytes, bytes.count, 0, peer, length)
                     }
                 }
                 if sent < 0 { break }

@@ -11,21 +11,16 @@ extension TruthTests {
         }
     }
 
+    /// What nobody answers stays until its time-out, or gives way.
     @Suite(.inNetwork) struct FloodOfSilenceTests {
         @Test(arguments: Way.throughAnExit)
         func dialsThatNobodyAnswersLeaveTheNextOneAlone(_ way: Way) async throws {
-            // ExitLimits.dials: unanswered dials of a source keep it from others for a minute.
-            await withKnownIssue("further dials wait for the time-out of those", isIntermittent: true) {
-                try await echo(over: "TCP", by: way, after: "-S -p 4001")
-            }
+            try await echo(over: "TCP", by: way, after: "-S -p 4001")
         }
 
         @Test(arguments: Way.throughAnExit)
         func datagramsThatNobodyAnswersLeaveTheNextOneAlone(_ way: Way) async throws {
-            // ExitLimits.udpFlows: the flows of a source keep it from others until they have idled for two minutes.
-            await withKnownIssue("datagrams beyond the limit of flows are prohibited", isIntermittent: true) {
-                try await echo(over: "UDP", by: way, after: "--udp -p 4001")
-            }
+            try await echo(over: "UDP", by: way, after: "--udp -p 4001")
         }
     }
 }

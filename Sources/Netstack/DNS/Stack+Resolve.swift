@@ -193,7 +193,7 @@ extension DNSMessage {
     }
 
     /// The addresses at the end of the chain of aliases (CNAME) that begins with the name asked for.
-    func addresses(for question: DNSQuestion) -> [IPAddress] {
+    package func addresses(for question: DNSQuestion) -> [IPAddress] {
         var name = question.name
         for _ in 0..<Self.aliasLimit {
             let found = answers.filter { $0.name == name && $0.type == question.type }.compactMap(\.address)

@@ -23,8 +23,10 @@ package struct SourceQuota {
 
     package init(_ bound: Bound) { self.bound = bound }
 
+    package func count(of source: IPAddress) -> Int { bySource[source, default: 0] }
+
     package func hasRoom(for source: IPAddress) -> Bool {
-        total < bound.total && bySource[source, default: 0] < bound.perSource
+        total < bound.total && count(of: source) < bound.perSource
     }
 
     /// Counts one more, if there is room.

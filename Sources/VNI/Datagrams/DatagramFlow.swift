@@ -4,7 +4,7 @@ import Glibc
 import NIOCore
 import Netstack
 
-final class DatagramFlow: ExitFlow {
+final class DatagramFlow: UnansweredFlow {
     /// What may wait for a policy's decision.
     private static let waitingLimit = 64
 
@@ -16,6 +16,7 @@ final class DatagramFlow: ExitFlow {
     private var waiting: [ExitDatagram] = []
     /// What an error that comes back is about.
     private var lastSent: ExitDatagram?
+    private var isAnswered = false
     private var isClosed = false
 
     init(_ dial: ExitDial, _ mapping: DatagramMapping, _ forwarder: DatagramForwarder) {
@@ -53,6 +54,7 @@ final class DatagramFlow: ExitFlow {
             }
             return fail(error)
         }
+        forwarder.exit[keyPath: forwarder.quota].append(self)
         let datagrams = waiting
         waiting = []
         for datagram in datagrams { send(datagram) }
@@ -112,7 +114,16 @@ final class DatagramFlow: ExitFlow {
         return isUsable ? reporter : nil
     }
 
+    func answered() { isAnswered = true }
+
+    var isUnanswered: Bool { !isAnswered && !isClosed }
+
     // MARK: The end
+
+    func giveWay() {
+        forwarder.exit.counters.flowsDisplaced += 1
+        close()
+    }
 
     func unroute() { fail(.administrativelyProhibited) }
 

@@ -34,7 +34,7 @@ final class DatagramForwarder {
     let exit: ExitCore
     let kind: HostSocket.Kind
     private let isEndpointIndependent: Bool
-    private let quota: ReferenceWritableKeyPath<ExitCore, SourceQuota>
+    let quota: ReferenceWritableKeyPath<ExitCore, FlowQuota>
     private var mappings: [Key: DatagramMapping] = [:]
 
     init(_ exit: ExitCore, _ kind: HostSocket.Kind, endpointIndependent: Bool = false) {
@@ -51,7 +51,7 @@ final class DatagramForwarder {
         guard let dial = exit.admit(transport, from: datagram.source, to: datagram.destination) else {
             return reject(datagram, .administrativelyProhibited)
         }
-        guard exit[keyPath: quota].take(datagram.source.address) else {
+        guard exit.take(quota, for: datagram.source.address) else {
             exit.counters.flowsProhibited += 1
             return reject(datagram, .administrativelyProhibited)
         }

@@ -15,7 +15,7 @@ final class DatagramMapping {
     /// What stands behind the addresses that datagrams come from.
     private var flowsByTarget: [TransportAddress: DatagramFlow] = [:]
     /// The same by address alone, for replies from other ports: RFC 4787 section 5, address-dependent filtering.
-    private var diallable: [IPAddress: IPAddress] = [:]
+    private var flowsByAddress: [IPAddress: DatagramFlow] = [:]
     private var lastUse = NIODeadline.now()
     private var isClosed = false
 
@@ -50,7 +50,7 @@ final class DatagramMapping {
             if code != 0 { throw IOError(errnoCode: code, reason: "connect") }
         }
         flowsByTarget[target] = flow
-        diallable[target.address] = flow.dial.destination.address
+        flowsByAddress[target.address] = flow
         if sockets[version] == nil {
             sockets[version] = socket
             let reach = NIOLoopBound(self, eventLoop: eventLoop)
@@ -81,11 +81,14 @@ final class DatagramMapping {
     }
 
     private func deliver(_ payload: ByteBuffer, from source: TransportAddress) {
-        let seen =
-            flowsByTarget[source]?.dial.destination
-            ?? diallable[source.address].map { TransportAddress($0, source.port) }
-        guard let seen else { return forwarder.exit.counters.datagramsDropped += 1 }
+        let exact = flowsByTarget[source]
+        guard let flow = exact ?? flowsByAddress[source.address] else {
+            return forwarder.exit.counters.datagramsDropped += 1
+        }
         touch()
+        flow.answered()
+        let destination = flow.dial.destination
+        let seen = exact == nil ? TransportAddress(destination.address, source.port) : destination
         forwarder.reply(payload, from: seen, to: key.source)
     }
 
@@ -101,9 +104,8 @@ final class DatagramMapping {
     func close(_ flow: DatagramFlow) {
         guard flows.removeValue(forKey: flow.dial.destination) != nil else { return }
         flowsByTarget = flowsByTarget.filter { $0.value !== flow }
-        diallable = Dictionary(
-            flowsByTarget.map { ($0.key.address, $0.value.dial.destination.address) },
-            uniquingKeysWith: { first, _ in first })
+        flowsByAddress = Dictionary(
+            flowsByTarget.map { ($0.key.address, $0.value) }, uniquingKeysWith: { first, _ in first })
         end(flow)
         if flows.isEmpty { close() }
     }

@@ -22,10 +22,10 @@ final class ExitCore {
     private let policy: (any ExitPolicy)?
 
     var counters = ExitStatistics()
-    var dials: SourceQuota
+    var dials: FlowQuota
     var connections: SourceQuota
-    var udpFlows: SourceQuota
-    var echoFlows: SourceQuota
+    var udpFlows: FlowQuota
+    var echoFlows: FlowQuota
     private var flows: [ObjectIdentifier: any ExitFlow] = [:]
 
     /// - Parameter routes: what is let through; nil leaves that to the policy.
@@ -39,10 +39,10 @@ final class ExitCore {
         self.policy = policy
         self.limits = limits
         self.logger = logger
-        dials = SourceQuota(limits.dials)
+        dials = FlowQuota(limits.dials)
         connections = SourceQuota(limits.connections)
-        udpFlows = SourceQuota(limits.udpFlows)
-        echoFlows = SourceQuota(limits.echoFlows)
+        udpFlows = FlowQuota(limits.udpFlows)
+        echoFlows = FlowQuota(limits.echoFlows)
     }
 
     var statistics: ExitStatistics {
@@ -97,6 +97,17 @@ final class ExitCore {
     func prohibit(_ dial: ExitDial) {
         counters.prohibited += 1
         logger.info("prohibited", metadata: ["dial": "\(dial)"])
+    }
+
+    /// Counts one more flow of a source, which an unanswered one may have to give way to.
+    ///
+    /// - Returns: false if there is no room, and none that gives way.
+    func take(_ quota: ReferenceWritableKeyPath<ExitCore, FlowQuota>, for source: IPAddress) -> Bool {
+        if !self[keyPath: quota].hasRoom(for: source), let flow = self[keyPath: quota].firstUnanswered(for: source) {
+            logger.debug("gives way", metadata: ["dial": "\(flow.dial)"])
+            flow.giveWay()
+        }
+        return self[keyPath: quota].take(source)
     }
 
     // MARK: What is open

@@ -4,14 +4,14 @@ public import Netstack
 
 /// Bounds on what diallers can make an exit do. Those of its stack are in `Stack.Limits`.
 public struct ExitLimits: Sendable {
-    /// TCP dials under way, those that a policy still decides on included. Beyond: the SYN is dropped and counted, and the
-    /// dialler sends it again.
+    /// TCP dials under way, those that a policy still decides on included. Beyond: the dial that has waited longest for its
+    /// destination is dropped and counted, or the new one if all wait for the policy. The dialler sends its SYN again.
     public var dials = Bound(total: 4096, perSource: 2048)
     /// TCP connections, dials included. Beyond: prohibited.
     public var connections = Bound(total: 32768, perSource: 32768)
-    /// UDP flows. Beyond: prohibited.
+    /// UDP flows. Beyond: the oldest that nothing has come back on ends; if there is none, the new one is prohibited.
     public var udpFlows = Bound(total: 4096, perSource: 2048)
-    /// Flows of echo requests: one for each identifier and destination. Beyond: prohibited.
+    /// Flows of echo requests: one for each identifier and destination. Beyond: as UDP flows.
     public var echoFlows = Bound(total: 1024, perSource: 256)
     /// DNS queries that wait for the host's resolver. Beyond: refused.
     public var nameQueries = Bound(total: 512, perSource: 128)
@@ -39,7 +39,9 @@ public struct ExitStatistics: Hashable, Sendable {
     public var dialsDropped = 0
     /// Dials beyond ``ExitLimits/connections``.
     public var connectionsProhibited = 0
-    /// Flows beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``.
+    /// Flows beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``: that gave way to newer ones, and that found none
+    /// which did.
+    public var flowsDisplaced = 0
     public var flowsProhibited = 0
     /// DNS queries beyond ``ExitLimits/nameQueries``, and connections for such that there was no room for.
     public var nameQueriesRefused = 0

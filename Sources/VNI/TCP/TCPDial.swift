@@ -6,7 +6,7 @@ import NIOCore
 import NIOPosix
 import Netstack
 
-final class TCPDial: ExitFlow {
+final class TCPDial: UnansweredFlow {
     /// Silence for this long is a time-out. Diallers give up earlier.
     private static let timeout = TimeAmount.seconds(60)
 
@@ -54,6 +54,15 @@ final class TCPDial: ExitFlow {
         fail()
     }
 
+    var isUnanswered: Bool { !isOver }
+
+    func giveWay() {
+        exit.counters.dialsDropped += 1
+        request.drop()
+        channel?.close(promise: nil)
+        fail()
+    }
+
     // MARK: The socket
 
     private func connect(to target: TransportAddress) {
@@ -62,6 +71,7 @@ final class TCPDial: ExitFlow {
             return fail()
         }
         exit.counters.dials += 1
+        exit.dials.append(self)
         let eventLoop = exit.stack.eventLoop
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
         ClientBootstrap(group: eventLoop)

@@ -43,15 +43,15 @@ extension ExitCore {
             return request.reject(.administrativelyProhibited)
         }
         let source = request.source.address
-        guard dials.hasRoom(for: source) else {
-            counters.dialsDropped += 1
-            return request.drop()
-        }
-        guard connections.take(source) else {
+        guard connections.hasRoom(for: source) else {
             counters.connectionsProhibited += 1
             return request.reject(.administrativelyProhibited)
         }
-        dials.add(source)
+        guard take(\.dials, for: source) else {
+            counters.dialsDropped += 1
+            return request.drop()
+        }
+        connections.add(source)
         TCPDial(dial, request, self).start()
     }
 }

@@ -92,6 +92,51 @@ import VNI
         }
     }
 
+    @Test func theOldestUnansweredFlowGivesWay() async throws {
+        let peer = try KernelEchoSocket()
+        let silent = try KernelEchoSocket { _, _ in nil }
+        var limits = ExitLimits()
+        limits.udpFlows = 3
+        try await Tunnel.with(exitLimits: limits) { tunnel in
+            let destination = TransportAddress(Tunnel.host, peer.port)
+            let answered = try await tunnel.entrance.stack.openUDP()
+            try await exchange(answered, destination)
+            var sockets: [UDPSocket] = []
+            for _ in 0..<4 {
+                let socket = try await tunnel.entrance.stack.openUDP()
+                try await socket.send(ByteBuffer(string: "x"), to: TransportAddress(Tunnel.host, silent.port))
+                sockets.append(socket)
+            }
+            while await tunnel.exit.exitStatistics?.flowsDisplaced != 2 { await Task.yield() }
+            // One that has been answered stays, whatever comes; others make room for such as will be.
+            for _ in 0..<2 { try await exchange(tunnel, destination) }
+            try await exchange(answered, destination)
+            let statistics = try #require(await tunnel.exit.exitStatistics)
+            #expect(statistics.flowsDisplaced == 4)
+            #expect(statistics.flowsProhibited == 0)
+            #expect(statistics.udpFlows == 3)
+        }
+    }
+
+    @Test func theOldestUnansweredDialGivesWay() async throws {
+        let server = try KernelServer.echo()
+        let hole = try BlackHole()
+        var limits = ExitLimits()
+        limits.dials = 10
+        try await Tunnel.with(exitLimits: limits) { tunnel in
+            let dials = (0..<30).map { _ in dial(tunnel, TransportAddress(Tunnel.host, hole.port)) }
+            while await dropped(tunnel) < 20 { await Task.yield() }
+            #expect(await tunnel.exit.exitStatistics?.dialsInFlight == 10)
+            // At the first SYN: all thirty are still dialling, and take turns.
+            let good = try await tunnel.connect(port: server.port)
+            try await good.write("hello")
+            #expect(try await good.read(exactly: 5) == ByteBuffer(string: "hello"))
+            await good.reset()
+            for dial in dials { dial.cancel() }
+            for dial in dials { await #expect(throws: CancellationError.self) { try await dial.value } }
+        }
+    }
+
     @Test func idleFlowsMakeRoom() async throws {
         let peer = try KernelEchoSocket()
         var limits = ExitLimits()
@@ -108,7 +153,10 @@ import VNI
 
     /// A datagram from a socket of its own, and its reply.
     private func exchange(_ tunnel: Tunnel, _ destination: TransportAddress) async throws {
-        let socket = try await tunnel.entrance.stack.openUDP()
+        try await exchange(tunnel.entrance.stack.openUDP(), destination)
+    }
+
+    private func exchange(_ socket: UDPSocket, _ destination: TransportAddress) async throws {
         try await socket.send(ByteBuffer(string: "x"), to: destination)
         _ = try await socket.receive()
     }
