@@ -1,10 +1,10 @@
 // What is wrong with a text that should be an address, and the parsing that addresses share.
 
 /// A fault in a text, in words that follow "is not an address: ".
-struct TextFault: Error {
+package struct TextFault: Error {
     let description: String
 
-    init(_ description: String) { self.description = description }
+    package init(_ description: String) { self.description = description }
 
     /// A decimal number without sign or leading zeros, at most `limit`.
     static func decimal(_ text: some Collection<UInt8>, limit: Int, _ name: String) throws(TextFault) -> Int {
@@ -25,7 +25,7 @@ struct TextFault: Error {
 }
 
 extension NetstackError {
-    static func malformed(kind: String, _ text: some StringProtocol, fault: TextFault) -> NetstackError {
+    package static func malformed(kind: String, _ text: some StringProtocol, fault: TextFault) -> NetstackError {
         // Whoever sent the text may have sent a lot of it, even within one Character: count Unicode scalars.
         let scalars = text.unicodeScalars
         let end = scalars.index(scalars.startIndex, offsetBy: 100, limitedBy: scalars.endIndex) ?? scalars.endIndex

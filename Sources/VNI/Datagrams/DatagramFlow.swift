@@ -54,7 +54,7 @@ final class DatagramFlow: UnansweredFlow {
             }
             return fail(error)
         }
-        forwarder.exit[keyPath: forwarder.quota].append(self)
+        forwarder.exit[keyPath: forwarder.quota].append(self, now: forwarder.exit.stack.eventLoop.now)
         let datagrams = waiting
         waiting = []
         for datagram in datagrams { send(datagram) }

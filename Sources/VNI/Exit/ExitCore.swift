@@ -103,7 +103,9 @@ final class ExitCore {
     ///
     /// - Returns: false if there is no room, and none that gives way.
     func take(_ quota: ReferenceWritableKeyPath<ExitCore, FlowQuota>, for source: IPAddress) -> Bool {
-        if !self[keyPath: quota].hasRoom(for: source), let flow = self[keyPath: quota].firstUnanswered(for: source) {
+        if !self[keyPath: quota].hasRoom(for: source),
+            let flow = self[keyPath: quota].popUnanswered(for: source, now: stack.eventLoop.now)
+        {
             logger.debug("gives way", metadata: ["dial": "\(flow.dial)"])
             flow.giveWay()
         }

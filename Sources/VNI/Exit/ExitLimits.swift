@@ -4,12 +4,12 @@ public import Netstack
 
 /// Bounds on what diallers can make an exit do. Those of its stack are in `Stack.Limits`.
 public struct ExitLimits: Sendable {
-    /// TCP dials under way, those that a policy still decides on included. Beyond: the dial that has waited longest for its
-    /// destination is dropped and counted, or the new one if all wait for the policy. The dialler sends its SYN again.
+    /// TCP dials under way, those that a policy still decides on included. Beyond: of those that their destination has not
+    /// answered for a second the oldest is dropped and counted, else the new one. Its dialler sends the SYN again.
     public var dials = Bound(total: 4096, perSource: 2048)
     /// TCP connections, dials included. Beyond: prohibited.
     public var connections = Bound(total: 32768, perSource: 32768)
-    /// UDP flows. Beyond: the oldest that nothing has come back on ends; if there is none, the new one is prohibited.
+    /// UDP flows. Beyond: the oldest on which nothing has come back for a second ends; without one, the new is prohibited.
     public var udpFlows = Bound(total: 4096, perSource: 2048)
     /// Flows of echo requests: one for each identifier and destination. Beyond: as UDP flows.
     public var echoFlows = Bound(total: 1024, perSource: 256)

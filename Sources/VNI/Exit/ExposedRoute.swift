@@ -46,7 +46,11 @@ public struct ExposedRoute: Hashable, Sendable, CustomStringConvertible {
         let words = text.split(separator: " ")
         let block = try CIDRBlock(words.first.map(String.init) ?? "")
         var services: [Service] = []
-        for word in words.dropFirst() { services.append(try Self.service(word, in: text)) }
+        do throws(TextFault) {
+            for word in words.dropFirst() { services.append(try Self.service(word)) }
+        } catch {
+            throw .malformed(kind: "a route", text, fault: error)
+        }
         self.init(unchecked: block, services, nil)
     }
 
@@ -73,19 +77,18 @@ public struct ExposedRoute: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ExposedRoute {
-    private static func service(_ word: Substring, in text: String) throws(NetstackError) -> Service {
-        let parts = word.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        func malformed(_ fault: String) -> NetstackError { .malformed(kind: "a route", text: text, fault: fault) }
+    private static func service(_ text: Substring) throws(TextFault) -> Service {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let transport = parts.first.flatMap({ ExitDial.Transport(rawValue: String($0)) }) else {
-            throw malformed("\"\(word)\" is not tcp, udp or icmp")
+            throw TextFault("what follows the block does not begin with tcp, udp or icmp")
         }
         guard parts.count == 2 else { return Service(transport) }
-        guard transport != .icmp else { throw malformed("icmp has no ports") }
+        guard transport != .icmp else { throw TextFault("icmp has no ports") }
         var ports: [ClosedRange<UInt16>] = []
         for range in parts[1].split(separator: ",", omittingEmptySubsequences: false) {
             let ends = range.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { UInt16($0) }
             guard let first = ends.first ?? nil, let last = ends.last ?? nil, first <= last, first > 0 else {
-                throw malformed("\"\(range)\" is not a port or a range of ports")
+                throw TextFault("port or range \(ports.count + 1) of \(transport.rawValue) is none")
             }
             ports.append(first...last)
         }

@@ -71,7 +71,7 @@ final class TCPDial: UnansweredFlow {
             return fail()
         }
         exit.counters.dials += 1
-        exit.dials.append(self)
+        exit.dials.append(self, now: exit.stack.eventLoop.now)
         let eventLoop = exit.stack.eventLoop
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
         ClientBootstrap(group: eventLoop)
