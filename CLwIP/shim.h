@@ -184,12 +184,18 @@ static inline int clwip_tcp_is_next(const struct tcp_pcb *pcb, u32_t sequence, u
 typedef enum { clwip_tcp_take, clwip_tcp_drop, clwip_tcp_challenge } clwip_tcp_verdict;
 
 /// Whether tcp_input may see a segment for `pcb` (RFC 9293 section 3.10.7.4): it takes data without an acknowledgment, or
-/// with an impossible one, and for a SYN-ACK in SYN-RECEIVED takes the SYN for a byte of data. Other resets it judges itself.
-static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t flags, u32_t acknowledged) {
+/// with an impossible one, for a SYN-ACK in SYN-RECEIVED takes the SYN for a byte of data, and puts no limit on challenges.
+static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t flags, u32_t sequence,
+                                                u32_t acknowledged) {
     // It believes a reset in SYN-SENT by its acknowledgment, and does not ask whether it has one.
     if (pcb->state == SYN_SENT) return (flags & (TCP_RST | TCP_ACK)) == TCP_RST ? clwip_tcp_drop : clwip_tcp_take;
-    if (flags & TCP_RST) return clwip_tcp_take;
-    if (flags & TCP_SYN) return pcb->state == SYN_RCVD && (flags & TCP_ACK) ? clwip_tcp_challenge : clwip_tcp_take;
+    if (flags & TCP_RST) {
+        // RFC 5961 section 3.2
+        if (sequence == pcb->rcv_nxt) return clwip_tcp_take;
+        return sequence - pcb->rcv_nxt < pcb->rcv_wnd ? clwip_tcp_challenge : clwip_tcp_drop;
+    }
+    // The SYN that began a connection may come again. RFC 5961 section 4.2
+    if (flags & TCP_SYN) return pcb->state == SYN_RCVD && !(flags & TCP_ACK) ? clwip_tcp_take : clwip_tcp_challenge;
     if (!(flags & TCP_ACK)) return clwip_tcp_drop;
     // In SYN-RECEIVED a wrong acknowledgment is answered with a reset, elsewhere with the right one (RFC 5961 section 5).
     if (pcb->state == SYN_RCVD) return clwip_tcp_take;

@@ -27,6 +27,8 @@ public struct NICStatistics: Sendable, Hashable {
     public var unacceptableDropped = 0
     /// Connection attempts beyond the limits of connections and of half-open ones.
     public var synDropped = 0
+    /// ICMP errors not sent, for there were 1,000 in the last second.
+    public var errorsDropped = 0
 }
 
 package final class NetworkInterface {
@@ -51,6 +53,7 @@ package final class NetworkInterface {
     private var fragmenter = Fragmenter()
     var reassembler: Reassembler
     var pathMTUs = PathMTUTable()
+    var errors = RateLimit()
     package var statistics = NICStatistics()
     /// Called for connection attempts and datagrams that nothing in the stack is bound to.
     package var tcpHandler: ((TCPForwardRequest) -> Void)?

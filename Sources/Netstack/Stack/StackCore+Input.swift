@@ -74,7 +74,8 @@ extension StackCore {
         }
     }
 
-    /// Answers a packet with an ICMP error, where that is allowed.
+    /// Answers a packet with an ICMP error, where that is allowed, and not too often (RFC 1812 section 4.3.2.8, RFC 4443
+    /// section 2.4).
     ///
     /// - Parameter reporter: who has found the error, if that is not this stack.
     func answer(
@@ -85,6 +86,9 @@ extension StackCore {
         // From the address the packet was for when that is ours, else from the NIC's own.
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
         guard let source = reporter ?? own ?? (nic.spoofing ? header.destination : nil) else { return }
+        guard nic.errors.allows(at: eventLoop.now, burst: 1000, every: .milliseconds(1)) else {
+            return nic.statistics.errorsDropped += 1
+        }
         // An error is never fragmented: where it quotes no more than that, it fits.
         let most = min(nic.mtu, 1280) - IPHeader.minimumLength(header.version) - 8
         let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, most)))
@@ -153,9 +157,10 @@ extension StackCore {
             nic: nic.id, local: TransportAddress(run.ip.destination, run.tcp.destinationPort),
             remote: TransportAddress(run.ip.source, run.tcp.sourcePort))
         if let block = connections[id], let pcb = block.pcb {
-            let verdict = clwip_tcp_judge(pcb, run.flags.rawValue, run.acknowledgmentNumber)
+            let verdict = clwip_tcp_judge(
+                pcb, run.flags.rawValue, run.tcp.sequenceNumber, run.acknowledgmentNumber)
             guard verdict == clwip_tcp_take else {
-                if verdict == clwip_tcp_challenge { lend(block, clwip_tcp_acknowledge) }
+                if verdict == clwip_tcp_challenge, block.mayChallenge() { lend(block, clwip_tcp_acknowledge) }
                 return nic.statistics.unacceptableDropped += 1
             }
             let length = UInt32(truncatingIfNeeded: run.segmentLength)

@@ -55,6 +55,7 @@ package final class TCPControlBlock {
     private(set) var maximumSegmentSize: UInt16
     private var isSetUp = false
     private let started: NIODeadline
+    private var challenges = RateLimit()
     private var receiveWindow = TransferWindow(Int(UInt16.max), roundTrip: nil)
     private var sendBuffer = TransferWindow(Int(UInt16.max), roundTrip: nil)
     /// Told once, when the handshake is complete or has failed.
@@ -130,6 +131,11 @@ package final class TCPControlBlock {
         isSetUp = true
         clwip_tcp_set_mss(pcb, maximumSegmentSize)
         pcb.pointee.snd_buf += UInt32(TransferWindow.initial - Int(TCP_SND_BUF))
+    }
+
+    /// Whether what forges segments may be answered once more: ten times in five seconds (RFC 5961 section 7).
+    func mayChallenge() -> Bool {
+        challenges.allows(at: stack.eventLoop.now, burst: 10, every: .milliseconds(500))
     }
 
     /// The peer's SYN has said how long its segments may be (RFC 9293 section 3.7.1).

@@ -30,4 +30,23 @@ import Testing
         #expect(try ICMPQuotation(parsing: quote.readableBytesSpan).ports?.destination == 2)
         await stack.shutdown()
     }
+
+    @Test func thereAreAThousandErrorsASecond() async throws {
+        let stack = try Stack()
+        let endpoint = Endpoint()
+        try await stack.createNIC(1, endpoint: endpoint, addresses: [StackPair.nearAddress])
+        var packet = ByteBuffer()
+        try UDPHeader.write(
+            ByteBuffer(), from: TransportAddress(StackPair.farAddress, 1),
+            to: TransportAddress(StackPair.nearAddress, 2), into: &packet)
+        let count = 5000
+        let start = ContinuousClock.now
+        for _ in 0..<count { try await endpoint.write(packet) }
+        while try await stack.statistics(of: 1).packetsReceived < count { await Task.yield() }
+        let milliseconds = Int((ContinuousClock.now - start) / .milliseconds(1))
+        let statistics = try await stack.statistics(of: 1)
+        #expect(statistics.packetsSent + statistics.errorsDropped == count)
+        #expect((1000...1001 + milliseconds).contains(statistics.packetsSent))
+        await stack.shutdown()
+    }
 }

@@ -36,7 +36,7 @@ import Testing
 
     @Test(arguments: [1, 1000, 65534] as [UInt32])
     func aResetInTheWindowButNotAtItsStartIsChallenged(_ offset: UInt32) async throws {
-        try await surviving { peer in
+        try await surviving(dropped: 1) { peer in
             try await peer.send(.rst, at: offset, window: 0)
             try await expectChallenge(peer)
         }
@@ -44,7 +44,7 @@ import Testing
 
     @Test(arguments: [UInt32.max, 1 << 24, 1 << 31])
     func aResetOutsideOfTheWindowIsIgnored(_ offset: UInt32) async throws {
-        try await surviving { peer in
+        try await surviving(dropped: 3) { peer in
             try await peer.send(.rst, at: offset, window: 0)
             try await peer.send([.rst, .ack], at: offset, window: 0)
             // Nothing answers it: the next that is heard is the challenge to another.
@@ -55,11 +55,30 @@ import Testing
 
     @Test(arguments: [UInt32.max, 0, 1, 1000, 1 << 31])
     func aSYNOnAnOpenConnectionIsChallenged(_ offset: UInt32) async throws {
-        try await surviving { peer in
+        try await surviving(dropped: 2) { peer in
             try await peer.send(.syn, at: offset, window: 1000)
             try await expectChallenge(peer)
             try await peer.send([.syn, .ack], at: offset, window: 1000)
             try await expectChallenge(peer)
+        }
+    }
+
+    /// RFC 5961 section 7: a stack is not made to flood someone, nor two stacks each other.
+    @Test func thereAreTenChallengesAndThenNoMoreForAWhile() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            try await peer.handshake(window: 65535)
+            let connection = try #require(await listener.first { _ in true })
+            let start = ContinuousClock.now
+            for _ in 0..<1000 { try await peer.send(.rst, at: 1, window: 0) }
+            for _ in 0..<10 { try await expectChallenge(peer) }
+            while try await stack.statistics(of: 1).unacceptableDropped < 1000 { await Task.yield() }
+            let further = Int((ContinuousClock.now - start) / .milliseconds(500)) + 1
+            // SYN-ACKs, which may have been sent again, and the challenges.
+            #expect(try await stack.statistics(of: 1).packetsSent <= 10 + further + 5)
+            try await peer.send([.ack, .psh], window: 65535, payload: pattern(100))
+            #expect(try await connection.read(exactly: 100) == pattern(100))
+            await connection.close()
         }
     }
 
