@@ -25,9 +25,28 @@ extension TruthTests {
             }
         }
 
+        /// The router tells the first, and the exit's kernel, which has heard it, the second.
+        @Test(arguments: ["10.77.3.1", "fd77:3::1"])
+        func thePathsMTUIsToldAsItIsWithoutATunnel(_ target: String) async throws {
+            let network = try Network.shared
+            func told(_ way: Way) async throws -> Substring? {
+                let line = try await ping(network, way, target, "-M", "do", "-s", "1400")
+                return line.split(separator: " icmp_seq=1 ").last
+            }
+            let expected = try await told(.direct)
+            #expect(expected?.contains("1300") == true)
+            for way in Way.throughAnExit {
+                let seen = try await told(way)
+                #expect(seen == expected, "by \(way)")
+            }
+        }
+
         /// The first line that tells of the echo request, without times and hop limits.
-        private func ping(_ network: Network, _ way: Way, _ target: String) async throws -> String {
-            let result = try await network.run(way, "ping", "-n", "-c", "1", "-W", "5", target)
+        private func ping(
+            _ network: Network, _ way: Way, _ target: String, _ options: String...
+        ) async throws -> String {
+            let words = ["ping", "-n", "-c", "1", "-W", "5"] + options + [target]
+            let result = try await network.shell(way, words.joined(separator: " "))
             let line = result.output.split(separator: "\n").first { $0.contains("icmp_seq") }
             let news = try #require(line, "\(result.output)")
             return asThroughTheExit(String(try #require(news.split(separator: " ttl=").first)))
