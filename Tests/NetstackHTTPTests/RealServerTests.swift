@@ -18,7 +18,7 @@ private func withFolder(_ body: (String) async throws -> Void) async throws {
     try await body(folder.path)
 }
 
-@Suite(.enabled(if: Command.isInstalled("openssl")))
+@Suite(.enabled(if: ChildProcess.isInstalled("openssl")))
 struct TLSTests {
     /// Runs a server with a self-signed certificate.
     private func withServer(
@@ -27,11 +27,11 @@ struct TLSTests {
         _ test: @escaping (RawServer, NIOSSLCertificate) async throws -> Void
     ) async throws {
         try await withFolder { folder in
-            try await Command(
+            _ = try await ChildProcess.run([
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                 "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=\(names)",
-                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem"
-            ).finish()
+                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
+            ])
             let certificate = try #require(NIOSSLCertificate.fromPEMFile("\(folder)/certificate.pem").first)
             let key = try NIOSSLPrivateKey(file: "\(folder)/key.pem", format: .pem)
             let context = try NIOSSLContext(
@@ -181,20 +181,28 @@ private struct LoopbackDialer: HTTPDialer {
     }
 }
 
-@Suite(.enabled(if: Command.isInstalled("python3")))
+@Suite(.enabled(if: ChildProcess.isInstalled("python3")))
 struct PythonServerTests {
     /// Runs Python's own web server on a folder with a file in it.
     private func withServer(_ test: (String, Data) async throws -> Void) async throws {
         try await withFolder { folder in
             let content = Data((0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
             try content.write(to: URL(fileURLWithPath: "\(folder)/file.bin"))
-            let server = try await Command(
-                "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder)
-            try await server.run { output in
+            let server = try ChildProcess([
+                "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder,
+            ])
+            let result: Result<Void, any Error>
+            do {
                 // "Serving HTTP on 127.0.0.1 port 40000 (http://127.0.0.1:40000/) ..."
-                let line = try #require(await output.first { _ in true }.map { String(buffer: $0) })
+                let line = try await server.line { $0.contains("(http") }
                 try await test(String(#require(line.split { "()".contains($0) }.dropFirst().first)), content)
+                result = .success(())
+            } catch {
+                result = .failure(error)
             }
+            server.kill()
+            _ = try await server.finish()
+            try result.get()
         }
     }
 

@@ -1,5 +1,6 @@
 // Conversations of real clients with servers that are slow, silent, deaf or rude.
 
+import TestSupport
 import Testing
 
 extension TruthTests {

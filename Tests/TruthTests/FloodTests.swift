@@ -1,5 +1,6 @@
 // What is left of an exit after a flood. hping3 ignores its count while it floods, so it is stopped.
 
+import TestSupport
 import Testing
 
 extension TruthTests {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Where a tool runs; its raw value names the namespace.
@@ -37,8 +38,7 @@ struct Network: Sendable {
 
     static func isPossible() async -> Bool {
         guard geteuid() == 0, access("/dev/net/tun", R_OK | W_OK) == 0 else { return false }
-        let path = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":") ?? []
-        guard tools.allSatisfy({ tool in path.contains { access("\($0)/\(tool)", X_OK) == 0 } }) else { return false }
+        guard tools.allSatisfy(ChildProcess.isInstalled) else { return false }
         return (try? await ChildProcess.run(["unshare", "--net", "true"]).status) == 0
     }
 
@@ -87,7 +87,7 @@ struct Network: Sendable {
     private mutating func start(in namespace: String, _ words: [String], until line: String) async throws {
         let process = try ChildProcess(enter(namespace) + words)
         processes.append(process)
-        try await process.awaitLine(line)
+        try await process.line { $0 == line }
     }
 
     private func topology(_ action: String) async throws {

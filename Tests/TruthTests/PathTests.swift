@@ -1,5 +1,6 @@
 // What ping, traceroute and dig find, through an exit and without one.
 
+import TestSupport
 import Testing
 
 extension TruthTests {

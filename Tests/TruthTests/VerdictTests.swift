@@ -1,6 +1,7 @@
 // What nmap finds of a host's ports, through an exit and without one.
 
 import Netstack
+import TestSupport
 import Testing
 
 extension TruthTests {

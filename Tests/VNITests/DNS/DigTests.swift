@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 import VNI
 
-@Suite(.enabled(if: Command.isInstalled("dig"), "dig is missing: it is in the package bind9-dnsutils"))
+@Suite(.enabled(if: ChildProcess.isInstalled("dig"), "dig is missing: it is in the package bind9-dnsutils"))
 struct DigTests {
     private static let names = table([
         "a.internal": ["192.0.2.1", "2001:db8::1"], "v4.internal": ["192.0.2.1"],
@@ -30,9 +30,7 @@ struct DigTests {
     }
 
     private func output(_ arguments: [String]) async throws -> String {
-        var output = ByteBuffer()
-        try await Command(arguments).run { for try await bytes in $0 { output.writeImmutableBuffer(bytes) } }
-        return String(buffer: output)
+        try await ChildProcess.run(arguments).output
     }
 
     @Test(arguments: ["+notcp", "+tcp", "+noedns", "+dnssec", "+bufsize=512", "+nocookie"])

@@ -70,8 +70,9 @@ enum NameServerRelay {
     }
 
     private static func relay(_ client: Bytes, _ tunnel: Tunnel) async throws {
-        let server = try await tunnel.connectToNameServer()
+        // First of all: a channel that nobody executes ends the process.
         try await client.executeThenClose { inbound, outbound in
+            let server = try await tunnel.connectToNameServer()
             async let queries: Void = {
                 for try await bytes in inbound { try await server.write(bytes) }
                 try await server.closeWrite()

@@ -4,16 +4,21 @@ import Glibc
 import NIOPosix
 
 /// A program whose input, output and errors are one socket, so that no other program inherits an end of it.
-final class ChildProcess: Sendable {
-    struct Result: Sendable {
-        var output: String
+package final class ChildProcess: Sendable {
+    package struct Result: Sendable {
+        package var output: String
         /// What a shell says: the exit status, or 128 and the signal.
-        var status: CInt
+        package var status: CInt
     }
 
-    struct Failure: Error {
+    package struct Failure: Error {
         var program: String
         var reason: String
+
+        package init(program: String, reason: String) {
+            self.program = program
+            self.reason = reason
+        }
     }
 
     private let program: String
@@ -21,7 +26,7 @@ final class ChildProcess: Sendable {
     private let socket: CInt
 
     /// Starts the first of `words`, to be found by the PATH, with the others as its arguments.
-    init(_ words: [String]) throws {
+    package init(_ words: [String]) throws {
         program = words.joined(separator: " ")
         var ends: [CInt] = [-1, -1]
         guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
@@ -57,29 +62,37 @@ final class ChildProcess: Sendable {
     }
 
     /// Runs a program to its end, with nothing to read.
-    static func run(_ words: [String]) async throws -> Result {
+    package static func run(_ words: [String]) async throws -> Result {
         let process = try ChildProcess(words)
         process.endInput()
         return try await process.finish()
     }
 
-    func endInput() { _ = shutdown(socket, CInt(SHUT_WR)) }
+    package func endInput() { _ = shutdown(socket, CInt(SHUT_WR)) }
 
-    /// Reads what it prints up to this line.
-    func awaitLine(_ line: String) async throws {
+    /// Reads what it prints up to a line like this.
+    @discardableResult
+    package func line(where isMeant: @escaping @Sendable (String) -> Bool) async throws -> String {
         try await NIOThreadPool.singleton.runIfActive { [self] in
-            var printed: [UInt8] = []
+            var line: [UInt8] = []
             var byte: UInt8 = 0
             while read(socket, &byte, 1) == 1 {
-                printed.append(byte)
-                if printed.reversed().starts(with: "\(line)\n".utf8.reversed()) { return }
+                guard byte == UInt8(ascii: "\n") else {
+                    line.append(byte)
+                    continue
+                }
+                let text = String(decoding: line, as: UTF8.self)
+                if isMeant(text) { return text }
+                line = []
             }
-            throw Failure(program: program, reason: String(decoding: printed, as: UTF8.self))
+            throw Failure(program: program, reason: String(decoding: line, as: UTF8.self))
         }
     }
 
+    package func kill() { _ = Glibc.kill(id, SIGKILL) }
+
     /// Waits for its end. Nothing else can be done with it after.
-    func finish() async throws -> Result {
+    package func finish() async throws -> Result {
         try await NIOThreadPool.singleton.runIfActive { [self] in
             var output: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -95,5 +108,10 @@ final class ChildProcess: Sendable {
                 output: String(decoding: output, as: UTF8.self),
                 status: signal == 0 ? status >> 8 & 0xff : 128 + signal)
         }
+    }
+
+    package static func isInstalled(_ program: String) -> Bool {
+        guard let path = getenv("PATH") else { return false }
+        return String(cString: path).split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
     }
 }
