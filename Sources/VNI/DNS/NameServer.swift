@@ -10,7 +10,7 @@ import Netstack
 final class NameServer {
     static let port: UInt16 = 53
     /// Lookups under way, each on a thread.
-    static let threadLimit = 8
+    static let threadLimit = Bound(total: 16, perSource: 8)
     static let connectionLimit = 64
 
     /// One whose query waits.
@@ -153,7 +153,7 @@ final class NameServer {
             server.finish(id, query, .failure(.serverFailure))
         }
         lookups[query] = Lookup(id: id, askers: [asker], deadline: deadline)
-        threads.start(id, query) { reach.value.object?.finish(id, query, $0) }
+        threads.start(id, query, for: asker.source) { reach.value.object?.finish(id, query, $0) }
     }
 
     private func finish(_ id: Int, _ query: NameQuery, _ answer: NameAnswer) {

@@ -247,7 +247,8 @@ import VNI
         let gate = Gate()
         let running = Mutex((now: 0, most: 0))
         let echo = try KernelServer.echo()
-        try await Tunnel.with(names: { _ in
+        try await Tunnel.with(names: { query in
+            if "\(query.question.name)" == "other.internal" { return .records(.noError, []) }
             running.withLock { ($0.now, $0.most) = ($0.now + 1, max($0.most, $0.now + 1)) }
             gate.wait()
             running.withLock { $0.now -= 1 }
@@ -260,6 +261,9 @@ import VNI
             // 128 wait for an answer; the others have theirs.
             for _ in 0..<872 { #expect(try await parse(socket.receive().payload).responseCode == .refused) }
             #expect(await tunnel.exit.exitStatistics?.nameQueriesRefused == 872)
+            // There are threads for another source.
+            let other = try await tunnel.ask(query("other.internal"), .v6)
+            #expect(other.responseCode == .noError)
 
             let connection = try await tunnel.connect(port: echo.port)
             for offset in stride(from: 0, to: 16 << 20, by: 1 << 18) {
