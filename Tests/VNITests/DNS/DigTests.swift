@@ -22,7 +22,7 @@ struct DigTests {
         try await Tunnel.with(.memory, exit: { if let lookUp { $0.lookUpNames = lookUp } }) { tunnel in
             try await NameServerRelay.with(tunnel) { port in
                 let output = try await output(
-                    ["dig", "@127.0.0.1", "-p", "\(port)", "+tries=1", "+time=15"] + arguments)
+                    ["dig", "@127.0.0.1", "-p", "\(port)", "+tries=1", "+time=60"] + arguments)
                 text.withLock { $0 = output }
             }
         }
