@@ -44,6 +44,6 @@ extension Stack {
             if case .linkDown(reason: nil) = error { return }
             throw error
         }
-        try await interface.linkEndWaiters.wait()
+        try await interface.linkEndWaiters.join().wait()
     }
 }

@@ -151,6 +151,7 @@ public actor Stack {
         _ make: @escaping (TCPControlBlock) throws -> Result
     ) async throws -> Result {
         let waiter = LoopWaiters<Result>(executor: core.executor)
+        let place = waiter.join()
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
             waiter.resumeFirst(Swift.Result { try make(opened.get()) })
         }
@@ -160,7 +161,7 @@ public actor Stack {
         }
         defer { deadline.cancel() }
         do {
-            return try await waiter.wait()
+            return try await place.wait()
         } catch let error as CancellationError {
             block.reset()
             throw error
@@ -207,6 +208,7 @@ public actor Stack {
         guard (0...65000).contains(payloadSize) else { throw NetstackError.datagramTooLong(payloadSize, limit: 65000) }
         let core = core
         let waiter = LoopWaiters<Void>(executor: core.executor)
+        let place = waiter.join()
         let (identifier, sequence) = try core.sendEcho(to: destination, nic: nic, payloadSize: payloadSize) {
             waiter.resumeFirst($0.mapError { $0 })
         }
@@ -222,7 +224,7 @@ public actor Stack {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        try await waiter.wait()
+        try await place.wait()
         return clock.now - start
     }
 

@@ -45,7 +45,7 @@ public actor TCPConnection {
             if let bytes = flow.block.read(upTo: max(limit, 1)) { return bytes }
             if let failure = flow.block.failure { throw failure }
             if flow.block.isFinished { return nil }
-            try await flow.readers.wait()
+            try await flow.readers.join().wait()
         }
     }
 
@@ -58,7 +58,7 @@ public actor TCPConnection {
         let flow = flow.value
         var rest = bytes
         if flow.writing {
-            try await flow.writers.wait()
+            try await flow.writers.join().wait()
         } else {
             flow.writing = true
         }
@@ -67,7 +67,7 @@ public actor TCPConnection {
         while true {
             try flow.block.write(&rest)
             if rest.readableBytes == 0 { return }
-            try await flow.room.wait()
+            try await flow.room.join().wait()
         }
     }
 
@@ -77,7 +77,7 @@ public actor TCPConnection {
     public func closeWrite() async throws {
         let flow = flow.value
         if flow.writing {
-            try await flow.writers.wait()
+            try await flow.writers.join().wait()
             flow.writing = false
         }
         flow.block.closeWrite()

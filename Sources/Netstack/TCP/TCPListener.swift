@@ -94,7 +94,7 @@ final class TCPListenerCore {
         if let connection = ready.popFirst() { return connection }
         if let error { throw error }
         if ended { return nil }
-        return try await waiters.wait()
+        return try await waiters.join().wait()
     }
 
     func end(_ error: NetstackError?) {

@@ -107,7 +107,7 @@ final class UDPSocketCore {
                 return datagram
             }
             if let ended { throw ended }
-            try await waiters.wait()
+            try await waiters.join().wait()
         }
     }
 

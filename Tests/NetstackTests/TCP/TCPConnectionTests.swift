@@ -1,6 +1,7 @@
 // Connections between two stacks of ours, through the public API.
 
 import NIOCore
+import NIOPosix
 import Netstack
 import TestSupport
 import Testing
@@ -224,6 +225,42 @@ import Testing
                 try await group.waitForAll()
             }
             try await served
+        }
+    }
+
+    /// An actor's method is left and entered again where the task prefers another executor: what comes meanwhile counts.
+    @Test func tasksThatPreferAnExecutorMissNothing() async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let pair = try await StackPair(nearLoop: group.next(), farLoop: group.next())
+        let (near, far) = try await pair.connected()
+        try await withTaskExecutorPreference(LoopTasks(pair.near.eventLoop)) {
+            async let echo: Void = {
+                while let bytes = try await far.read() { try await far.write(bytes) }
+            }()
+            for _ in 0..<5_000 {
+                try await near.write("x")
+                #expect(try await near.read() == ByteBuffer(string: "x"))
+            }
+            try await near.closeWrite()
+            try await echo
+        }
+        await pair.shutdown()
+        try await group.shutdownGracefully()
+    }
+}
+
+/// Runs tasks on an event loop, as a server of its own might.
+private final class LoopTasks: TaskExecutor {
+    private let eventLoop: any EventLoop
+
+    init(_ eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        eventLoop.execute {
+            job.runSynchronously(
+                isolatedTo: self.eventLoop.executor.asUnownedSerialExecutor(),
+                taskExecutor: self.asUnownedTaskExecutor())
         }
     }
 }
