@@ -8,13 +8,43 @@ import NIOCore
 /// preference that is the global pool: two changes of thread, 20 µs, for each wait.
 final class LoopExecutor: TaskExecutor {
     let eventLoop: any EventLoop
+    /// What has been made ready while `gather` runs; nil else.
+    private let gathered: NIOLoopBoundBox<[UnownedJob]?>
 
-    init(_ eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+    init(_ eventLoop: any EventLoop) {
+        self.eventLoop = eventLoop
+        gathered = .makeEmptyBox(valueType: [UnownedJob].self, eventLoop: eventLoop)
+    }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let (serial, task) = (eventLoop.executor.asUnownedSerialExecutor(), asUnownedTaskExecutor())
-        // On the loop, the job may go on as the loop's actors do, without another turn through its queue.
-        eventLoop.execute { job.runSynchronously(isolatedTo: serial, taskExecutor: task) }
+        if eventLoop.inEventLoop, gathered.value != nil {
+            gathered.value?.append(job)
+        } else {
+            runSoon(job)
+        }
+    }
+
+    /// Runs `body`, and then the tasks that this has made ready: without another turn of the event loop, which a request
+    /// and its response would take twice at each end.
+    func gather(_ body: () -> Void) {
+        gathered.value = []
+        body()
+        let jobs = gathered.value ?? []
+        gathered.value = nil
+        if jobs.isEmpty { return }
+        // Tasks do not nest: one of them may have led here.
+        let isInTask = withUnsafeCurrentTask { $0 != nil }
+        for job in jobs {
+            if isInTask { runSoon(job) } else { run(job) }
+        }
+    }
+
+    private func runSoon(_ job: UnownedJob) { eventLoop.execute { self.run(job) } }
+
+    /// On the loop, the job may go on as the loop's actors do, without another turn through its queue.
+    private func run(_ job: UnownedJob) {
+        job.runSynchronously(
+            isolatedTo: eventLoop.executor.asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
     }
 }

@@ -22,6 +22,10 @@ final class LoopWaiters<Value: Sendable> {
                 operation: {
                     // Naming the actor is what keeps these closures on it.
                     _ = isolation
+                    let preferred = withUnsafeCurrentTask { $0?.unownedTaskExecutor }
+                    if preferred == executor.asUnownedTaskExecutor() {
+                        return try await withCheckedThrowingContinuation(isolation: isolation, suspend)
+                    }
                     return try await withTaskExecutorPreference(executor, isolation: isolation) {
                         _ = isolation
                         return try await withCheckedThrowingContinuation(isolation: isolation, suspend)

@@ -43,11 +43,16 @@ public actor Stack {
     /// The event loop on which the stack and everything of it runs.
     public nonisolated let eventLoop: any EventLoop
     private nonisolated let executor: any SerialExecutor
+    private nonisolated let loopExecutor: LoopExecutor
     private nonisolated let box: NIOLoopBoundBox<StackCore>
     /// See `nameServers`.
     nonisolated let nameServerList = NIOLockedValueBox<[IPAddress]>([])
     /// Names that are being resolved.
     lazy var resolutions = Resolutions(executor: core.executor)
+
+    /// Runs tasks on the stack's event loop. What a task that prefers it does with the stack costs no change of threads:
+    /// `withTaskExecutorPreference(stack.taskExecutor) { … }`. It should not block, nor compute for long.
+    public nonisolated var taskExecutor: any TaskExecutor { loopExecutor }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -60,7 +65,9 @@ public actor Stack {
     public init(limits: Limits = Limits(), on eventLoop: any EventLoop = Stack.defaultEventLoop) throws {
         self.eventLoop = eventLoop
         executor = eventLoop.executor
-        box = .makeBoxSendingValue(try StackCore(eventLoop: eventLoop, limits: limits), eventLoop: eventLoop)
+        loopExecutor = LoopExecutor(eventLoop)
+        let core = try StackCore(eventLoop: eventLoop, executor: loopExecutor, limits: limits)
+        box = .makeBoxSendingValue(core, eventLoop: eventLoop)
     }
 
     deinit {

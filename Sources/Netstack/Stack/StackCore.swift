@@ -54,10 +54,10 @@ package final class StackCore {
     private var timerDeadline = NIODeadline.distantFuture
     private let start: NIODeadline
 
-    init(eventLoop: any EventLoop, limits: Stack.Limits) throws(NetstackError) {
+    init(eventLoop: any EventLoop, executor: LoopExecutor, limits: Stack.Limits) throws(NetstackError) {
         self.eventLoop = eventLoop
         start = eventLoop.now
-        executor = LoopExecutor(eventLoop)
+        self.executor = executor
         self.limits = limits
         windowBudget = limits.windowBytes
         halfOpen = SourceQuota(limits.halfOpenConnections)
@@ -171,13 +171,10 @@ package final class StackCore {
 
     private func settle() {
         depth += 1
-        while !touched.isEmpty || !deferred.isEmpty {
-            let blocks = touched
-            touched.removeAll(keepingCapacity: true)
-            for block in blocks { block.deliver() }
-            let work = deferred
-            deferred.removeAll(keepingCapacity: true)
-            for item in work { item() }
+        if !touched.isEmpty || !deferred.isEmpty {
+            executor.gather(tell)
+            // Of what the tasks have done. Others that are ready by now have their turn with what else is on the event loop.
+            tell()
         }
         for block in owing {
             enter(block) { if clwip_tcp_delays_acknowledgment($0) != 0 { clwip_tcp_acknowledge($0) } }
@@ -186,6 +183,17 @@ package final class StackCore {
         depth -= 1
         for nic in nics.values { nic.flush() }
         armTimer()
+    }
+
+    private func tell() {
+        while !touched.isEmpty || !deferred.isEmpty {
+            let blocks = touched
+            touched.removeAll(keepingCapacity: true)
+            for block in blocks { block.deliver() }
+            let work = deferred
+            deferred.removeAll(keepingCapacity: true)
+            for item in work { item() }
+        }
     }
 
     // MARK: Time

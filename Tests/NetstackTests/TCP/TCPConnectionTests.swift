@@ -228,6 +228,26 @@ import Testing
         }
     }
 
+    @Test func tasksThatPreferTheStacksExecutorStayOnItsEventLoop() async throws {
+        try await StackPair.with { pair in
+            let (near, far) = try await pair.connected()
+            try await withTaskExecutorPreference(pair.near.taskExecutor) {
+                async let echo: Void = {
+                    while let bytes = try await far.read() { try await far.write(bytes) }
+                }()
+                for _ in 0..<1000 {
+                    try await near.write("x")
+                    #expect(try await near.read() == ByteBuffer(string: "x"))
+                    #expect(pair.near.eventLoop.inEventLoop)
+                }
+                try await near.closeWrite()
+                try await echo
+            }
+            await near.close()
+            await far.close()
+        }
+    }
+
     /// An actor's method is left and entered again where the task prefers another executor: what comes meanwhile counts.
     @Test func tasksThatPreferAnExecutorMissNothing() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)

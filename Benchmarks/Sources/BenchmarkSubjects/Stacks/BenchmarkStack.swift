@@ -14,6 +14,8 @@ protocol BenchmarkClient: Sendable {
 
     /// The lane for the one that counts `number` of tasks that work at the same time. Most stacks have only one.
     func lane(_ number: Int) -> Lane
+    /// What its tasks are to prefer, if it has a say.
+    var executor: (any TaskExecutor)? { get }
 
     func connect(to server: TransportAddress, on lane: isolated Lane) async throws -> Connection
 
@@ -48,4 +50,8 @@ protocol BenchmarkConnection: Sendable {
 protocol BenchmarkSocket: Sendable {
     func send(_ payload: ByteBuffer, to destination: TransportAddress) async throws
     func receive() async throws -> UDPDatagram
+}
+
+extension BenchmarkClient {
+    var executor: (any TaskExecutor)? { nil }
 }

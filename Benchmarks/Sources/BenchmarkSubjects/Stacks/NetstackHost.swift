@@ -29,6 +29,7 @@ struct NetstackHost: BenchmarkStack {
     }
 
     func lane(_ number: Int) -> Stack { stack }
+    var executor: (any TaskExecutor)? { stack.taskExecutor }
 
     func connect(to server: TransportAddress, on lane: isolated Stack) async throws -> TCPConnection {
         try await lane.connect(to: server)

@@ -19,15 +19,15 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
         for port in Servers.ports {
             let listener = try await host.listen(port: port, backlog: 4096, on: lane)
             // Tasks that name the lane begin on it, rather than on another thread.
-            Task {
+            Task(executorPreference: host.executor) {
                 _ = lane
                 for try await connection in listener {
-                    Task { await serve(connection, on: lane) }
+                    Task(executorPreference: host.executor) { await serve(connection, on: lane) }
                 }
             }
         }
         let socket = try await host.openUDP(port: Servers.ports.lowerBound, on: lane)
-        Task { try await count(socket, on: lane) }
+        Task(executorPreference: host.executor) { try await count(socket, on: lane) }
     }
 
     /// Until the connection ends, in whichever way.

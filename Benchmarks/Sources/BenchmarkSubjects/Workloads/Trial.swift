@@ -23,6 +23,10 @@ struct Trial<Client: BenchmarkClient>: Sendable {
     }
 
     func run() async throws -> Reading {
+        try await withTaskExecutorPreference(client.executor) { try await runHere() }
+    }
+
+    private func runHere() async throws -> Reading {
         switch cell.workload {
         case .bulk: .metrics(try await bulk())
         case .latency: .metrics(try await latency(on: client.lane(0)))
