@@ -158,7 +158,7 @@ public actor Stack {
         _ make: @escaping (TCPControlBlock) throws -> Result
     ) async throws -> Result {
         let waiter = LoopWaiters<Result>(executor: core.executor)
-        let place = waiter.join()
+        let turn = waiter.join()
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
             waiter.resumeFirst(Swift.Result { try make(opened.get()) })
         }
@@ -168,7 +168,7 @@ public actor Stack {
         }
         defer { deadline.cancel() }
         do {
-            return try await place.wait()
+            return try await turn.wait()
         } catch let error as CancellationError {
             block.reset()
             throw error
@@ -215,7 +215,7 @@ public actor Stack {
         guard (0...65000).contains(payloadSize) else { throw NetstackError.datagramTooLong(payloadSize, limit: 65000) }
         let core = core
         let waiter = LoopWaiters<Void>(executor: core.executor)
-        let place = waiter.join()
+        let turn = waiter.join()
         let (identifier, sequence) = try core.sendEcho(to: destination, nic: nic, payloadSize: payloadSize) {
             waiter.resumeFirst($0.mapError { $0 })
         }
@@ -231,7 +231,7 @@ public actor Stack {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        try await place.wait()
+        try await turn.wait()
         return clock.now - start
     }
 
