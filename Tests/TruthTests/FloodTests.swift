@@ -26,10 +26,10 @@ extension TruthTests {
     }
 }
 
-/// Floods for three seconds, and then has the host send something back.
+/// Floods for five seconds, and then has the host send something back.
 private func echo(over transport: String, by way: Way, after flood: String) async throws {
     let network = try Network.shared
-    _ = try await network.shell(way, "timeout --signal=INT 3 hping3 -q --flood \(flood) 10.77.0.1")
+    _ = try await network.shell(way, "timeout --signal=INT 5 hping3 -q --flood \(flood) 10.77.0.1")
     // Whoever sends by UDP has to send again: flows that nobody answers keep their places for a second.
     let client =
         "echo there and back | socat -t 2 - \(transport):10.77.0.1:3000,connect-timeout=30 2>/dev/null | grep there"

@@ -206,13 +206,13 @@ extension SHA256 {
     }
 
     @Test(arguments: everyWay)
-    func carriesDatagramsUpTo60000Bytes(_ kind: LinkKind, _ version: IPVersion) async throws {
+    func carriesDatagramsUpTo65507Bytes(_ kind: LinkKind, _ version: IPVersion) async throws {
         let peer = try KernelEchoSocket(version)
         for mtu in [1500, 65535] {
             try await Tunnel.with(kind, mtu: mtu) { tunnel in
                 let socket = try await tunnel.entrance.stack.openUDP()
                 let address = TransportAddress(Tunnel.host(version), peer.port)
-                for size in [0, 1, 1400, 1500, 9000, 60_000] {
+                for size in [0, 1, 1400, 1500, 9000, UDPDatagram.maximumPayload] {
                     try await socket.send(pattern(size), to: address)
                     let reply = try await socket.receive()
                     #expect(reply.source == address)
