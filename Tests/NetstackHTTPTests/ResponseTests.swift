@@ -4,6 +4,7 @@ import HTTPTypes
 import NIOCore
 import NIOPosix
 import NetstackHTTP
+import TestSupport
 import Testing
 
 struct ResponseTests {
@@ -121,11 +122,7 @@ struct ResponseTests {
     }
 
     @Test func reportsThatNobodyListens() async throws {
-        var port = 0
-        try await RawServer.run { _ in
-        } while: {
-            port = $0.port
-        }
+        let port = try closedPort()
         try await HTTPClient.with { client in
             await #expect {
                 _ = try await client.get("http://127.0.0.1:\(port)/")

@@ -128,12 +128,9 @@ package final class KernelEchoSocket: Sendable {
     deinit { _ = shutdown(descriptor, CInt(SHUT_RDWR)) }
 }
 
-/// A port of 127.0.0.1 at which nothing listens: it was free a moment ago.
-package func closedPort() throws -> UInt16 {
-    let (descriptor, port) = try boundSocket(.v4, SOCK_STREAM)
-    close(descriptor)
-    return port
-}
+/// A port of 127.0.0.1 at which nothing listens: a socket that does not has it until the process ends, so that no other
+/// test gets it.
+package func closedPort() throws -> UInt16 { try boundSocket(.v4, SOCK_STREAM).1 }
 
 private func boundSocket(_ version: IPVersion, _ type: __socket_type) throws -> (CInt, UInt16) {
     let loopback = TransportAddress(version == .v4 ? .v4(.loopback) : .v6(.loopback), 0)
