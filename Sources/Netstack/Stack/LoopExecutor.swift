@@ -28,16 +28,13 @@ final class LoopExecutor: TaskExecutor {
     /// Runs `body`, and then the tasks that this has made ready: without another turn of the event loop, which a request
     /// and its response would take twice at each end.
     func gather(_ body: () -> Void) {
+        // Tasks do not nest: one of them may have led here.
+        guard withUnsafeCurrentTask(body: { $0 == nil }) else { return body() }
         gathered.value = []
         body()
         let jobs = gathered.value ?? []
         gathered.value = nil
-        if jobs.isEmpty { return }
-        // Tasks do not nest: one of them may have led here.
-        let isInTask = withUnsafeCurrentTask { $0 != nil }
-        for job in jobs {
-            if isInTask { runSoon(job) } else { run(job) }
-        }
+        for job in jobs { run(job) }
     }
 
     private func runSoon(_ job: UnownedJob) { eventLoop.execute { self.run(job) } }

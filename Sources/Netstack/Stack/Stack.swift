@@ -43,7 +43,6 @@ public actor Stack {
     /// The event loop on which the stack and everything of it runs.
     public nonisolated let eventLoop: any EventLoop
     private nonisolated let executor: any SerialExecutor
-    private nonisolated let loopExecutor: LoopExecutor
     private nonisolated let box: NIOLoopBoundBox<StackCore>
     /// See `nameServers`.
     nonisolated let nameServerList = NIOLockedValueBox<[IPAddress]>([])
@@ -52,7 +51,7 @@ public actor Stack {
 
     /// Runs tasks on the stack's event loop. What a task that prefers it does with the stack costs no change of threads:
     /// `withTaskExecutorPreference(stack.taskExecutor) { … }`. It should not block, nor compute for long.
-    public nonisolated var taskExecutor: any TaskExecutor { loopExecutor }
+    public nonisolated let taskExecutor: any TaskExecutor
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -65,7 +64,8 @@ public actor Stack {
     public init(limits: Limits = Limits(), on eventLoop: any EventLoop = Stack.defaultEventLoop) throws {
         self.eventLoop = eventLoop
         executor = eventLoop.executor
-        loopExecutor = LoopExecutor(eventLoop)
+        let loopExecutor = LoopExecutor(eventLoop)
+        taskExecutor = loopExecutor
         let core = try StackCore(eventLoop: eventLoop, executor: loopExecutor, limits: limits)
         box = .makeBoxSendingValue(core, eventLoop: eventLoop)
     }
@@ -157,10 +157,10 @@ public actor Stack {
         to destination: TransportAddress, from source: TransportAddress?, nic: NICID?, timeout: Duration,
         _ make: @escaping (TCPControlBlock) throws -> Result
     ) async throws -> Result {
-        let waiter = LoopWaiters<Result>(executor: core.executor)
-        let turn = waiter.join()
+        let line = LoopWaiters<Result>(executor: core.executor)
+        let place = line.join()
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
-            waiter.resumeFirst(Swift.Result { try make(opened.get()) })
+            line.resumeFirst(Swift.Result { try make(opened.get()) })
         }
         let reach = block.bound
         let deadline = eventLoop.scheduleTask(in: TimeAmount(timeout)) {
@@ -168,7 +168,7 @@ public actor Stack {
         }
         defer { deadline.cancel() }
         do {
-            return try await turn.wait()
+            return try await place.wait()
         } catch let error as CancellationError {
             block.reset()
             throw error
@@ -214,10 +214,10 @@ public actor Stack {
     ) async throws -> Duration {
         guard (0...65000).contains(payloadSize) else { throw NetstackError.datagramTooLong(payloadSize, limit: 65000) }
         let core = core
-        let waiter = LoopWaiters<Void>(executor: core.executor)
-        let turn = waiter.join()
+        let line = LoopWaiters<Void>(executor: core.executor)
+        let place = line.join()
         let (identifier, sequence) = try core.sendEcho(to: destination, nic: nic, payloadSize: payloadSize) {
-            waiter.resumeFirst($0.mapError { $0 })
+            line.resumeFirst($0.mapError { $0 })
         }
         let box = box
         let giveUp: @Sendable () -> Void = {
@@ -231,7 +231,7 @@ public actor Stack {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        try await turn.wait()
+        try await place.wait()
         return clock.now - start
     }
 
