@@ -143,6 +143,16 @@ package final class NetworkInterface {
 
     private var backlog: Int { outbound.byteCount + driver.backlog }
 
+    /// Whether data have to wait for the link. Nobody overtakes those that do.
+    var isFull: Bool { !isRetrying && !refused.isEmpty || backlog >= linkBacklogLimit }
+
+    /// Lets a connection wait for the link to take more.
+    func enqueue(_ block: TCPControlBlock) {
+        guard !block.isRefused else { return }
+        block.isRefused = true
+        refused.append(block)
+    }
+
     /// lwIP's output callback, for both versions: `packet` is a whole IP packet.
     private static func output(_ netif: UnsafeMutablePointer<netif>?, _ packet: UnsafeMutablePointer<pbuf>?) -> err_t {
         guard let state = netif?.pointee.state, let packet else { return err_t(ERR_ARG.rawValue) }
@@ -156,14 +166,8 @@ package final class NetworkInterface {
         let own = maximumSegmentSize(version)
         let length = stack.current?.maximumSegmentSize ?? own
         let shape = clwip_support_shape(packet, length)
-        let backlog = backlog
-        // Nobody overtakes those that wait.
-        let isLate = shape.data > 0 && (backlog >= linkBacklogLimit || !refused.isEmpty && !isRetrying)
-        if isLate || backlog >= 2 * linkBacklogLimit {
-            if let block = stack.current, !block.isRefused {
-                block.isRefused = true
-                refused.append(block)
-            }
+        if shape.data > 0 && isFull || backlog >= 2 * linkBacklogLimit {
+            if let block = stack.current { enqueue(block) }
             return err_t(ERR_WOULDBLOCK.rawValue)
         }
         let (count, header) = (Int(shape.count), Int(shape.header))
@@ -194,7 +198,11 @@ package final class NetworkInterface {
         statistics.bytesSent += outbound.byteCount
         if linkError == nil { driver.send(outbound) }
         outbound = PacketBatch(capacity: outbound.byteCount)
-        // The link may have drained between the refusal and this batch, and then has nothing to tell.
+        if !isRetrying { retryIfDrained() }
+    }
+
+    /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
+    private func retryIfDrained() {
         guard !refused.isEmpty, driver.backlog < linkBacklogLimit else { return }
         let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
         stack.eventLoop.execute { reach.value.linkDrained() }
@@ -211,12 +219,14 @@ extension NetworkInterface: LinkReceiver {
     package func linkDrained() {
         guard linkError == nil, !refused.isEmpty else { return }
         isRetrying = true
-        defer { isRetrying = false }
-        stack.retryOutput { [self] in
-            guard backlog < linkBacklogLimit, let block = refused.popFirst() else { return nil }
+        // Each in a turn of its own, in which its writer goes on: what it adds leaves while it is in the cache.
+        for _ in refused {
+            guard backlog < linkBacklogLimit, let block = refused.popFirst() else { break }
             block.isRefused = false
-            return block
+            stack.enter(block) { tcp_output($0) }
         }
+        isRetrying = false
+        retryIfDrained()
     }
 
     package func linkEnded(_ error: (any Error)?) {

@@ -343,12 +343,6 @@ package final class StackCore {
         }
     }
 
-    func retryOutput(_ next: () -> TCPControlBlock?) {
-        turn {
-            while let block = next() { lend(block) { tcp_output($0) } }
-        }
-    }
-
     func linkEnded(of nic: NetworkInterface, _ error: NetstackError) {
         for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: false) }
         for request in undecided.values where request.nic === nic { request.abandon() }
@@ -391,7 +385,7 @@ extension StackCore {
             defer { acceptor.withMemoryRebound(to: tcp_pcb_listen.self, capacity: 1) { $0.pointee.local_port = 0 } }
             feed(TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes), of: syn.segment, on: syn.nic)
             guard let pcb = clwip_tcp_dismiss() else { return nil }
-            let block = TCPControlBlock(pcb, id: syn.id, mtu: syn.nic.mtu(to: syn.source.address), stack: self)
+            let block = TCPControlBlock(pcb, id: syn.id, on: syn.nic, stack: self)
             block.peerAnnounced(syn.tcp)
             connections[syn.id] = block
             halfOpen.add(syn.source.address)

@@ -30,7 +30,7 @@ extension StackCore {
             pcb.pointee.local_ip = source.library(on: nic)
             pcb.pointee.local_port = port
             pcb.pointee.netif_idx = nic.index
-            let block = TCPControlBlock(pcb, id: id, mtu: nic.mtu(to: remote.address), stack: self)
+            let block = TCPControlBlock(pcb, id: id, on: nic, stack: self)
             let code = tcp_connect(pcb, &destination, remote.port) { argument, _, _ in
                 if let argument {
                     Unmanaged<TCPControlBlock>.fromOpaque(argument)._withUnsafeGuaranteedRef { $0.libraryOpened() }

@@ -36,6 +36,7 @@ package final class TCPControlBlock {
     }
 
     let id: ID
+    private unowned let nic: NetworkInterface
     /// Whether the peer dialled.
     let isPassive: Bool
     package var local: TransportAddress { id.local }
@@ -77,12 +78,12 @@ package final class TCPControlBlock {
     }
 
     /// Takes over a pcb that belongs to the current instance. Called inside the library.
-    ///
-    /// - Parameter mtu: the longest packet on the way to the peer, in bytes.
-    init(_ pcb: UnsafeMutablePointer<tcp_pcb>, id: ID, mtu: Int, stack: StackCore) {
+    init(_ pcb: UnsafeMutablePointer<tcp_pcb>, id: ID, on nic: NetworkInterface, stack: StackCore) {
         self.pcb = pcb
         self.id = id
-        maximumSegmentSize = TCPHeader.maximumSegmentSize(id.remote.address.version, mtu: mtu)
+        self.nic = nic
+        let remote = id.remote.address
+        maximumSegmentSize = TCPHeader.maximumSegmentSize(remote.version, mtu: nic.mtu(to: remote))
         self.stack = stack
         started = stack.eventLoop.now
         isPassive = pcb.pointee.state == SYN_RCVD
@@ -250,7 +251,7 @@ package final class TCPControlBlock {
             let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
-                let count = min(room(pcb), bytes.readableBytes, most)
+                let count = nic.isFull ? 0 : min(room(pcb), bytes.readableBytes, most)
                 if count == 0 { break }
                 code = bytes.withUnsafeReadableBytes { clwip_tcp_write(pcb, $0.baseAddress, UInt16(count), segment) }
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
@@ -259,6 +260,7 @@ package final class TCPControlBlock {
             return code
         }
         waitsForRoom = bytes.readableBytes > 0
+        if waitsForRoom, nic.isFull { nic.enqueue(self) }
         switch code {
         case nil, err_t(ERR_OK.rawValue), err_t(ERR_MEM.rawValue): break
         case let code?: throw .library(operation: "a write", code: Int(code))
@@ -330,7 +332,9 @@ package final class TCPControlBlock {
         if let left, left.pointee.state != TIME_WAIT {
             if handshakeDone, !isSetUp { setUp(left) }
             // Waking a writer for every acknowledgment would cut its data into small writes.
-            if waitsForRoom, room(left) >= Self.unsentLimit / 2 { note(.canWrite) }
+            if waitsForRoom, room(left) >= Self.unsentLimit / 2 {
+                if nic.isFull { nic.enqueue(self) } else { note(.canWrite) }
+            }
             return true
         }
         pcb = nil

@@ -3,6 +3,7 @@
 import NIOCore
 import NIOPosix
 import Netstack
+import Synchronization
 import TestSupport
 import Testing
 
@@ -228,6 +229,30 @@ import Testing
         }
     }
 
+    @Test func connectionsShareAFullLinkFairly() async throws {
+        try await StackPair.with(mtu: 1500) { pair in
+            let race = Race(flows: 32, length: 4 << 20)
+            var connections: [(TCPConnection, TCPConnection)] = []
+            for _ in 0..<race.flows { connections.append(try await pair.connected()) }
+            let bytes = pattern(race.length)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (flow, (near, far)) in connections.enumerated() {
+                    group.addTask { try await near.write(bytes) }
+                    group.addTask {
+                        var count = 0
+                        while count < race.length {
+                            count += try #require(await far.read()).readableBytes
+                            race.reached(count, flow)
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let counts = try #require(race.whenTheFirstWasDone)
+            #expect(counts.allSatisfy { $0 > race.length / 4 }, "\(counts)")
+        }
+    }
+
     @Test func tasksThatPreferTheStacksExecutorStayOnItsEventLoop() async throws {
         try await StackPair.with { pair in
             let (near, far) = try await pair.connected()
@@ -281,6 +306,27 @@ private final class LoopTasks: TaskExecutor {
             job.runSynchronously(
                 isolatedTo: self.eventLoop.executor.asUnownedSerialExecutor(),
                 taskExecutor: self.asUnownedTaskExecutor())
+        }
+    }
+}
+
+/// How far flows have got that set out together.
+private final class Race: Sendable {
+    let flows: Int
+    let length: Int
+    private let state: Mutex<(counts: [Int], whenTheFirstWasDone: [Int]?)>
+
+    init(flows: Int, length: Int) {
+        (self.flows, self.length) = (flows, length)
+        state = Mutex((Array(repeating: 0, count: flows), nil))
+    }
+
+    var whenTheFirstWasDone: [Int]? { state.withLock { $0.whenTheFirstWasDone } }
+
+    func reached(_ count: Int, _ flow: Int) {
+        state.withLock {
+            $0.counts[flow] = count
+            if count == length, $0.whenTheFirstWasDone == nil { $0.whenTheFirstWasDone = $0.counts }
         }
     }
 }
