@@ -9,7 +9,7 @@ final class Resolutions {
     /// How long a name server may take, each time it is asked.
     var patience: [Duration] = [.seconds(1), .seconds(2), .seconds(4)]
     private var free = Resolutions.limit
-    private let waiters: LoopWaiters<Void>
+    private let waiters: LoopWaiters
 
     init(executor: LoopExecutor) { waiters = LoopWaiters(executor: executor) }
 
@@ -19,6 +19,6 @@ final class Resolutions {
 
     /// The right to go on passes to the next in line.
     func leave() {
-        if !waiters.resumeFirst(.success(())) { free += 1 }
+        if !waiters.resumeFirst() { free += 1 }
     }
 }

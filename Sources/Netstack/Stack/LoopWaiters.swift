@@ -4,57 +4,9 @@ import DequeModule
 import NIOCore
 
 /// A line of waiting tasks. It lives on one event loop: tasks join from an actor of that loop.
-final class LoopWaiters<Value: Sendable> {
-    /// One in the line. What it waits for may come before the task has got as far as to suspend.
-    fileprivate final class Waiter {
-        private var continuation: CheckedContinuation<Value, any Error>?
-        private var result: Result<Value, any Error>?
-
-        func suspend(_ continuation: CheckedContinuation<Value, any Error>) {
-            if let result { continuation.resume(with: result) } else { self.continuation = continuation }
-        }
-
-        func resume(_ result: Result<Value, any Error>) {
-            if let continuation { continuation.resume(with: result) } else { self.result = result }
-        }
-    }
-
-    /// A place in the line, to wait in.
-    struct Place {
-        fileprivate let line: LoopWaiters
-        fileprivate let waiter: Waiter
-
-        /// Waits for `resumeFirst`, `resumeAll` or cancellation, which throws `CancellationError`.
-        func wait(isolation: isolated any Actor = #isolation) async throws -> Value {
-            let executor = line.executor
-            executor.eventLoop.assertInEventLoop()
-            let reach = NIOLoopBound((line, waiter), eventLoop: executor.eventLoop)
-            return try await withTaskCancellationHandler(
-                operation: {
-                    // Naming the actor is what keeps these closures on it.
-                    _ = isolation
-                    // Setting what a task prefers already would cost a round trip 2 %, even as no preference at all.
-                    let preferred = withUnsafeCurrentTask { $0?.unownedTaskExecutor }
-                    if preferred == executor.asUnownedTaskExecutor() {
-                        return try await withCheckedThrowingContinuation(isolation: isolation, waiter.suspend)
-                    }
-                    return try await withTaskExecutorPreference(executor, isolation: isolation) {
-                        _ = isolation
-                        return try await withCheckedThrowingContinuation(isolation: isolation, waiter.suspend)
-                    }
-                },
-                onCancel: {
-                    reach.eventLoop.execute {
-                        let (line, waiter) = reach.value
-                        line.cancel(waiter)
-                    }
-                },
-                isolation: isolation)
-        }
-    }
-
+final class LoopWaiters {
     private let executor: LoopExecutor
-    private var waiting: Deque<Waiter> = []
+    private var waiting: Deque<Place> = []
 
     init(executor: LoopExecutor) { self.executor = executor }
 
@@ -63,25 +15,69 @@ final class LoopWaiters<Value: Sendable> {
     /// Takes a place: `try await line.join().wait()`. From now on nothing happens unseen, even where the call of
     /// `wait` leaves the actor for a moment, as it does for a task that prefers another executor.
     func join() -> Place {
-        let waiter = Waiter()
-        waiting.append(waiter)
-        return Place(line: self, waiter: waiter)
+        let place = Place(self)
+        waiting.append(place)
+        return place
     }
 
     /// Wakes the first in line; false when nobody waits.
     @discardableResult
-    func resumeFirst(_ result: Result<Value, any Error>) -> Bool {
+    func resumeFirst(_ result: Result<Void, any Error> = .success(())) -> Bool {
         guard let first = waiting.popFirst() else { return false }
         first.resume(result)
         return true
     }
 
-    func resumeAll(_ result: Result<Value, any Error>) {
+    func resumeAll(_ result: Result<Void, any Error> = .success(())) {
         while resumeFirst(result) {}
     }
 
-    private func cancel(_ waiter: Waiter) {
-        guard let index = waiting.firstIndex(where: { $0 === waiter }) else { return }
-        waiting.remove(at: index).resume(.failure(CancellationError()))
+    /// A place in a line, to wait in once.
+    final class Place {
+        private let line: LoopWaiters
+        /// Resumed once: by whoever takes the place out of the line.
+        private var continuation: UnsafeContinuation<Void, any Error>?
+        /// Set if that was before the task has got as far as to suspend.
+        private var result: Result<Void, any Error>?
+
+        fileprivate init(_ line: LoopWaiters) { self.line = line }
+
+        /// Waits for `resumeFirst`, `resumeAll` or cancellation, which throws `CancellationError`.
+        func wait(isolation: isolated any Actor = #isolation) async throws {
+            line.executor.eventLoop.assertInEventLoop()
+            let preferred = withUnsafeCurrentTask { $0?.unownedTaskExecutor }
+            // Setting what a task prefers already would cost a round trip 2 %, even as no preference at all.
+            if preferred == line.executor.asUnownedTaskExecutor() { return try await stand() }
+            try await withTaskExecutorPreference(line.executor, isolation: isolation) {
+                // Naming the actor is what keeps this closure on it.
+                _ = isolation
+                try await stand()
+            }
+        }
+
+        private func stand(isolation: isolated any Actor = #isolation) async throws {
+            let reach = NIOLoopBound(self, eventLoop: line.executor.eventLoop)
+            try await withTaskCancellationHandler(
+                operation: {
+                    _ = isolation
+                    try await withUnsafeThrowingContinuation(isolation: isolation, suspend)
+                },
+                onCancel: { reach.eventLoop.execute { reach.value.leave() } },
+                isolation: isolation)
+        }
+
+        private func suspend(_ continuation: UnsafeContinuation<Void, any Error>) {
+            if let result { continuation.resume(with: result) } else { self.continuation = continuation }
+        }
+
+        fileprivate func resume(_ result: Result<Void, any Error>) {
+            if let continuation { continuation.resume(with: result) } else { self.result = result }
+        }
+
+        private func leave() {
+            guard let index = line.waiting.firstIndex(where: { $0 === self }) else { return }
+            line.waiting.remove(at: index)
+            resume(.failure(CancellationError()))
+        }
     }
 }

@@ -63,7 +63,7 @@ package final class NetworkInterface {
     /// Called when the NIC is removed.
     package var stopped: (() -> Void)?
     package private(set) var linkError: NetstackError?
-    let linkEndWaiters: LoopWaiters<Void>
+    let linkEndWaiters: LoopWaiters
 
     init(
         id: NICID, stack: StackCore, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool,
@@ -116,7 +116,7 @@ package final class NetworkInterface {
     func stop() {
         driver.stop()
         linkError = linkError ?? .linkDown(reason: nil)
-        linkEndWaiters.resumeAll(.success(()))
+        linkEndWaiters.resumeAll()
         stopped?()
         stopped = nil
         tcpHandler = nil

@@ -157,10 +157,12 @@ public actor Stack {
         to destination: TransportAddress, from source: TransportAddress?, nic: NICID?, timeout: Duration,
         _ make: @escaping (TCPControlBlock) throws -> Result
     ) async throws -> Result {
-        let line = LoopWaiters<Result>(executor: core.executor)
+        let line = LoopWaiters(executor: core.executor)
         let place = line.join()
+        var outcome = Swift.Result<Result, any Error>.failure(CancellationError())
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
-            line.resumeFirst(Swift.Result { try make(opened.get()) })
+            outcome = Swift.Result { try make(opened.get()) }
+            line.resumeFirst()
         }
         let reach = block.bound
         let deadline = eventLoop.scheduleTask(in: TimeAmount(timeout)) {
@@ -168,11 +170,12 @@ public actor Stack {
         }
         defer { deadline.cancel() }
         do {
-            return try await place.wait()
-        } catch let error as CancellationError {
+            try await place.wait()
+        } catch {
             block.reset()
             throw error
         }
+        return try outcome.get()
     }
 
     /// Accepts connections to a port.
@@ -214,7 +217,7 @@ public actor Stack {
     ) async throws -> Duration {
         guard (0...65000).contains(payloadSize) else { throw NetstackError.datagramTooLong(payloadSize, limit: 65000) }
         let core = core
-        let line = LoopWaiters<Void>(executor: core.executor)
+        let line = LoopWaiters(executor: core.executor)
         let place = line.join()
         let (identifier, sequence) = try core.sendEcho(to: destination, nic: nic, payloadSize: payloadSize) {
             line.resumeFirst($0.mapError { $0 })

@@ -210,7 +210,13 @@ package final class StackCore {
         timer?.cancel()
         timerDeadline = next
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        timer = eventLoop.scheduleTask(deadline: next) { reach.value.tick() }
+        if timers.isOverdue {
+            // In line with what else is on the event loop; a timer would go first.
+            timer = nil
+            eventLoop.execute { reach.value.tick() }
+        } else {
+            timer = eventLoop.scheduleTask(deadline: next) { reach.value.tick() }
+        }
     }
 
     private func tick() {

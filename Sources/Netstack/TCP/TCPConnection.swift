@@ -39,14 +39,8 @@ public actor TCPConnection {
     ///   `.linkDown` or `.stackShutDown`; `CancellationError`.
     public func read(upTo limit: Int = .max) async throws -> ByteBuffer? {
         let flow = flow.value
-        // What is left is for whoever else waits.
-        defer { if flow.block.canRead { flow.readers.resumeFirst(.success(())) } }
-        while true {
-            if let bytes = flow.block.read(upTo: max(limit, 1)) { return bytes }
-            if let failure = flow.block.failure { throw failure }
-            if flow.block.isFinished { return nil }
-            try await flow.readers.join().wait()
-        }
+        while !flow.canRead { try await flow.readers.join().wait() }
+        return try flow.read(upTo: limit)
     }
 
     /// Writes all of `bytes`, waiting for room as often as needed. Concurrent writes do not mix.
@@ -57,13 +51,21 @@ public actor TCPConnection {
     public func write(_ bytes: ByteBuffer) async throws {
         let flow = flow.value
         var rest = bytes
+        if !flow.writing { try flow.block.write(&rest) }
+        if rest.readableBytes > 0 { try await finishWriting(rest) }
+    }
+
+    /// Apart from `write`: what an async function takes for its waits, its task keeps.
+    private func finishWriting(_ bytes: ByteBuffer) async throws {
+        let flow = flow.value
+        var rest = bytes
         if flow.writing {
             try await flow.writers.join().wait()
         } else {
             flow.writing = true
         }
         // The right to write goes from one writer to the next with its wake-up.
-        defer { if !flow.writers.resumeFirst(.success(())) { flow.writing = false } }
+        defer { if !flow.writers.resumeFirst() { flow.writing = false } }
         while true {
             try flow.block.write(&rest)
             if rest.readableBytes == 0 { return }
@@ -97,28 +99,37 @@ public actor TCPConnection {
     /// The tasks that wait for a connection.
     private final class Flow: TCPControlBlockDelegate {
         let block: TCPControlBlock
-        let readers: LoopWaiters<Void>
+        let readers: LoopWaiters
         /// Whether a task is in `write`. Others wait in `writers`, that one in `room`.
         var writing = false
-        let writers: LoopWaiters<Void>
-        let room: LoopWaiters<Void>
+        private(set) lazy var writers = LoopWaiters(executor: block.stack.executor)
+        private(set) lazy var room = LoopWaiters(executor: block.stack.executor)
 
         init(_ block: TCPControlBlock) {
             self.block = block
             readers = LoopWaiters(executor: block.stack.executor)
-            writers = LoopWaiters(executor: block.stack.executor)
-            room = LoopWaiters(executor: block.stack.executor)
             block.delegate = self
         }
 
-        func controlBlockCanRead(_ block: TCPControlBlock) {
-            if block.isFinished { readers.resumeAll(.success(())) } else { readers.resumeFirst(.success(())) }
+        /// Whether a read would not have to wait.
+        var canRead: Bool { block.canRead || block.failure != nil }
+
+        func read(upTo limit: Int) throws -> ByteBuffer? {
+            // What is left is for whoever else waits.
+            defer { if block.canRead { readers.resumeFirst() } }
+            if let bytes = block.read(upTo: max(limit, 1)) { return bytes }
+            if let failure = block.failure { throw failure }
+            return nil
         }
 
-        func controlBlockCanWrite(_ block: TCPControlBlock) { room.resumeFirst(.success(())) }
+        func controlBlockCanRead(_ block: TCPControlBlock) {
+            if block.isFinished { readers.resumeAll() } else { readers.resumeFirst() }
+        }
+
+        func controlBlockCanWrite(_ block: TCPControlBlock) { room.resumeFirst() }
 
         func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) {
-            readers.resumeAll(.success(()))
+            readers.resumeAll()
             room.resumeAll(.failure(error))
             writers.resumeAll(.failure(error))
         }

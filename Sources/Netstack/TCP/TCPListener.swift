@@ -61,7 +61,7 @@ final class TCPListenerCore {
     private var opening = 0
     private var ended = false
     private var error: NetstackError?
-    private let waiters: LoopWaiters<TCPConnection?>
+    private let waiters: LoopWaiters
     /// Takes connections on the event loop, in place of the queue.
     var handler: ((TCPControlBlock) -> Void)?
 
@@ -86,15 +86,19 @@ final class TCPListenerCore {
     private func deliver(_ block: TCPControlBlock) {
         guard !ended else { return block.reset() }
         if let handler { return handler(block) }
-        let connection = TCPConnection(block.bound)
-        if !waiters.resumeFirst(.success(connection)) { ready.append(connection) }
+        ready.append(TCPConnection(block.bound))
+        waiters.resumeFirst()
     }
 
     func next(isolation: isolated any Actor = #isolation) async throws -> TCPConnection? {
-        if let connection = ready.popFirst() { return connection }
-        if let error { throw error }
-        if ended { return nil }
-        return try await waiters.join().wait()
+        // What is left is for whoever else waits.
+        defer { if !ready.isEmpty { waiters.resumeFirst() } }
+        while true {
+            if let connection = ready.popFirst() { return connection }
+            if let error { throw error }
+            if ended { return nil }
+            try await waiters.join().wait()
+        }
     }
 
     func end(_ error: NetstackError?) {
@@ -105,6 +109,6 @@ final class TCPListenerCore {
         // Their last references: dropping them resets them.
         ready.removeAll()
         if let stack, stack.listeners[binding] === self { stack.listeners[binding] = nil }
-        waiters.resumeAll(error.map { .failure($0) } ?? .success(nil))
+        waiters.resumeAll()
     }
 }

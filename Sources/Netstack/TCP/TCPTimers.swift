@@ -11,11 +11,13 @@ struct TCPTimers {
     static let scale: UInt32 = 10
     /// RFC 1122 section 4.2.3.6 wants two hours of silence before the first probe; a minute more does no harm.
     private static let sweepInterval = TimeAmount.seconds(60)
-    /// Connections looked at in a tick of a sweep: as many as take a fraction of a millisecond.
-    private static let sweepCount = 512
+    /// Connections looked at before the event loop does something else: as many as take a tenth of a millisecond.
+    private static let batchLimit = 128
 
     private var timed: [TCPControlBlock] = []
     private var nextTick = NIODeadline.distantFuture
+    /// What the tick under way has not come to.
+    private var due: ArraySlice<TCPControlBlock> = []
     private var kept: [TCPControlBlock] = []
     private var nextSweep = NIODeadline.distantFuture
     /// How many of `kept` the sweep under way has not come to.
@@ -27,7 +29,10 @@ struct TCPTimers {
     }
 
     /// When something is due.
-    var next: NIODeadline { min(nextTick, nextSweep) }
+    var next: NIODeadline { isOverdue ? .uptimeNanoseconds(0) : min(nextTick, nextSweep) }
+
+    /// Whether more was due than has been taken.
+    var isOverdue: Bool { !due.isEmpty }
 
     /// Takes in a connection if it has something to wait for.
     mutating func add(_ block: TCPControlBlock, now: NIODeadline) {
@@ -55,19 +60,21 @@ struct TCPTimers {
 
     /// The connections to run timers for now. Each is to be added again afterwards.
     mutating func takeDue(_ now: NIODeadline) -> [TCPControlBlock] {
-        var due: [TCPControlBlock] = []
-        if nextTick <= now {
-            swap(&due, &timed)
-            for block in due { block.isTimed = false }
+        if due.isEmpty, nextTick <= now {
+            due = timed[...]
+            timed = []
             nextTick = .distantFuture
         }
+        var batch = Array(due.prefix(Self.batchLimit))
+        due = due.dropFirst(batch.count)
+        for block in batch { block.isTimed = false }
         if nextSweep <= now {
             if unswept == 0 { unswept = kept.count }
-            let rest = max(0, unswept - Self.sweepCount)
-            due += kept[rest..<unswept].lazy.filter { !$0.isTimed }
+            let rest = max(0, unswept - Self.batchLimit)
+            batch += kept[rest..<unswept].lazy.filter { !$0.isTimed }
             unswept = rest
             nextSweep = now + (rest > 0 ? Self.tick : Self.sweepInterval)
         }
-        return due
+        return batch
     }
 }

@@ -66,7 +66,7 @@ final class UDPSocketCore {
     private var queuedBytes = 0
     private var pendingError: NetstackError?
     private var ended: NetstackError?
-    private let waiters: LoopWaiters<Void>
+    private let waiters: LoopWaiters
     /// Takes datagrams on the event loop, in place of the queue.
     var handler: ((UDPDatagram, NetworkInterface) -> Void)?
 
@@ -93,7 +93,7 @@ final class UDPSocketCore {
         guard ended == nil, queuedBytes + weight <= limit else { return nic.statistics.socketFullDropped += 1 }
         queuedBytes += weight
         queue.append(datagram)
-        waiters.resumeFirst(.success(()))
+        waiters.resumeFirst()
     }
 
     func receive(isolation: isolated any Actor = #isolation) async throws -> UDPDatagram {
@@ -114,7 +114,7 @@ final class UDPSocketCore {
     /// Reports an ICMP error with the next receive.
     func fail(_ error: NetstackError) {
         pendingError = error
-        waiters.resumeFirst(.success(()))
+        waiters.resumeFirst()
     }
 
     func end(_ error: NetstackError) {
@@ -122,7 +122,7 @@ final class UDPSocketCore {
         ended = error
         handler = nil
         if let stack, stack.sockets[binding] === self { stack.sockets[binding] = nil }
-        waiters.resumeAll(.success(()))
+        waiters.resumeAll()
     }
 }
 

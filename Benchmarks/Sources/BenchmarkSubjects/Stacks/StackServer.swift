@@ -30,34 +30,44 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
         Task(executorPreference: host.executor) { try await count(socket, on: lane) }
     }
 
-    /// Until the connection ends, in whichever way.
+    /// Until the connection ends, in whichever way: clients end bulk data by closing in the midst of it.
     private func serve(_ connection: Host.Connection, on lane: isolated Host.Lane) async {
-        do {
-            var bytes = try await connection.read(upTo: .max) ?? ByteBuffer()
+        if var bytes = try? await connection.read(upTo: .max) {
             switch bytes.readInteger(as: UInt8.self) {
-            case UInt8(ascii: "D"):
-                while true { try await connection.write(Payload.bulk) }
-            case UInt8(ascii: "U"):
-                while try await connection.read(upTo: .max) != nil {}
-            case UInt8(ascii: "E"):
-                if bytes.readableBytes > 0 { try await connection.write(bytes) }
-                while let bytes = try await connection.read(upTo: .max) { try await connection.write(bytes) }
-            case UInt8(ascii: "G"):
-                var matched = 0
-                while true {
-                    for _ in 0..<HTTPBytes.requests(endingIn: bytes, matched: &matched) {
-                        try await connection.write(HTTPBytes.answer)
-                    }
-                    guard let next = try await connection.read(upTo: .max) else { break }
-                    bytes = next
-                }
-            default:
-                break
+            case UInt8(ascii: "D"): try? await send(to: connection, on: lane)
+            case UInt8(ascii: "U"): try? await discard(from: connection, on: lane)
+            case UInt8(ascii: "E"): try? await echo(bytes, to: connection, on: lane)
+            case UInt8(ascii: "G"): try? await answer(bytes, from: connection, on: lane)
+            default: break
             }
-        } catch {
-            // Clients end bulk data by closing in the midst of it.
         }
         await connection.close()
+    }
+
+    private func send(to connection: Host.Connection, on lane: isolated Host.Lane) async throws {
+        while true { try await connection.write(Payload.bulk) }
+    }
+
+    private func discard(from connection: Host.Connection, on lane: isolated Host.Lane) async throws {
+        while try await connection.read(upTo: .max) != nil {}
+    }
+
+    private func echo(_ first: ByteBuffer, to connection: Host.Connection, on lane: isolated Host.Lane) async throws {
+        if first.readableBytes > 0 { try await connection.write(first) }
+        while let bytes = try await connection.read(upTo: .max) { try await connection.write(bytes) }
+    }
+
+    private func answer(
+        _ first: ByteBuffer, from connection: Host.Connection, on lane: isolated Host.Lane
+    ) async throws {
+        var (bytes, matched) = (first, 0)
+        while true {
+            for _ in 0..<HTTPBytes.requests(endingIn: bytes, matched: &matched) {
+                try await connection.write(HTTPBytes.answer)
+            }
+            guard let next = try await connection.read(upTo: .max) else { return }
+            bytes = next
+        }
     }
 
     private func count(_ socket: Host.Socket, on lane: isolated Host.Lane) async throws {
