@@ -7,11 +7,11 @@ import NIOPosix
 import NetstackHTTP
 
 struct KernelDialer: HTTPDialer {
-    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+    func dial(host: String, port: Int, deadline: NIODeadline) async throws -> any Channel {
         do {
             return try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
                 .channelOption(.autoRead, value: false)
-                .connectTimeout(TimeAmount(timeout))
+                .connectTimeout(deadline - .now())
                 .connect(host: host, port: port)
                 .get()
         } catch ChannelError.connectTimeout {
@@ -75,8 +75,8 @@ final class RecordingDialer: HTTPDialer {
 
     var channels: [any Channel] { dialled.withLockedValue { $0 } }
 
-    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
-        let channel = try await KernelDialer().dial(host: host, port: port, timeout: timeout)
+    func dial(host: String, port: Int, deadline: NIODeadline) async throws -> any Channel {
+        let channel = try await KernelDialer().dial(host: host, port: port, deadline: deadline)
         dialled.withLockedValue { $0.append(channel) }
         return channel
     }
@@ -86,7 +86,7 @@ final class RecordingDialer: HTTPDialer {
 struct TestingDialer: HTTPDialer {
     let channel = NIOAsyncTestingChannel()
 
-    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
+    func dial(host: String, port: Int, deadline: NIODeadline) async throws -> any Channel {
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: port)).get()
         return channel
     }

@@ -176,8 +176,8 @@ extension TLSTests {
 
 /// Dials 127.0.0.1 whatever the host.
 private struct LoopbackDialer: HTTPDialer {
-    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel {
-        try await KernelDialer().dial(host: "127.0.0.1", port: port, timeout: timeout)
+    func dial(host: String, port: Int, deadline: NIODeadline) async throws -> any Channel {
+        try await KernelDialer().dial(host: "127.0.0.1", port: port, deadline: deadline)
     }
 }
 

@@ -1,4 +1,4 @@
-// An HTTP/1.1 client over whatever opens its connections: a userspace stack, for one.
+// An HTTP client over whatever opens its connections: a userspace stack, for one.
 
 public import HTTPTypes
 import Logging
@@ -8,7 +8,7 @@ import NIOHTTPTypesHTTP1
 
 /// Sends HTTP requests and keeps connections open between them. May be used from any task.
 ///
-/// A request for an `https` URL is sent over TLS. Connections are kept for each scheme, host and port; an idempotent
+/// A request for an `https` URL is sent over TLS, by HTTP/2 where the server speaks that. Connections are kept for each scheme, host and port; an idempotent
 /// request (RFC 9110 section 9.2.2) that finds its kept connection closed is sent once more on a fresh one.
 public final class HTTPClient: Sendable {
     private let configuration: Configuration
@@ -52,7 +52,8 @@ public final class HTTPClient: Sendable {
     /// Sends a request and waits for the head of its response.
     ///
     /// The fields Host, Content-Length and Transfer-Encoding are the client's to set: values for them are ignored.
-    /// Informational responses are skipped. Cancelling the task closes the request's connection.
+    /// Informational responses are skipped. Cancelling the task ends the exchange: the stream of
+    /// HTTP/2, the connection of HTTP/1.1.
     ///
     /// - Parameters:
     ///   - request: with a scheme and an authority. CONNECT is not supported.
@@ -87,24 +88,30 @@ public final class HTTPClient: Sendable {
         var logger = configuration.logger
         logger[metadataKey: "origin"] = "\(origin)"
         logger.debug("request", metadata: ["method": "\(head.method)", "path": "\(head.uri)"])
-        while let connection = try pool.takeIdle(origin) {
+        var wantsFresh = false
+        var attempt = 0
+        while true {
+            attempt += 1
+            let (connection, isFresh) = try await pool.connection(
+                to: origin, wantsFresh: wantsFresh, deadline: deadline)
             do {
-                let response = try await connection.send(head, body, deadline: deadline)
-                logger.debug("reused a connection")
-                return response
+                return try await connection.send(head, body, deadline: deadline)
             } catch let failure as UnansweredRequest {
-                logger.debug("a kept connection was closed", metadata: ["error": "\(failure.cause)"])
-                guard failure.wasSent else { continue }
-                guard request.method.isIdempotent, body?.isReplayable ?? true else { throw failure.cause }
+                logger.debug("no answer", metadata: ["attempt": "\(attempt)", "error": "\(failure.cause)"])
+                // A server may close each connection that is kept, or refuse stream after stream.
+                guard !isFresh, attempt < Self.attemptLimit else { throw failure.cause }
+                if failure.wasSent {
+                    guard !wantsFresh, request.method.isIdempotent, body?.isReplayable ?? true else {
+                        throw failure.cause
+                    }
+                    wantsFresh = true
+                }
             }
-            break
-        }
-        do {
-            return try await pool.connect(to: origin, deadline: deadline).send(head, body, deadline: deadline)
-        } catch let failure as UnansweredRequest {
-            throw failure.cause
         }
     }
+
+    /// How many connections and streams are tried for a request that no server has looked at.
+    private static let attemptLimit = 16
 }
 
 extension HTTPRequest {

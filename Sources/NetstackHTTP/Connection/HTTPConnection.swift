@@ -1,10 +1,11 @@
-// A connection to a server, for use from any task.
+// What carries a request, for use from any task: a connection of HTTP/1.1, or a stream of HTTP/2.
 
 import NIOCore
 import NIOHTTP1
-import NIOSSL
+import NIOHTTP2
+import NIOHTTPCompression
 
-/// A channel that speaks HTTP/1.1.
+/// A channel that speaks HTTP in the parts of HTTP/1.
 struct HTTPConnection: Identifiable, Sendable {
     let origin: HTTPOrigin
     let channel: any Channel
@@ -13,49 +14,37 @@ struct HTTPConnection: Identifiable, Sendable {
     var id: ObjectIdentifier { ObjectIdentifier(channel) }
 
     /// To be called on the channel's event loop.
-    init(_ origin: HTTPOrigin, _ handler: HTTPConnectionHandler, _ channel: any Channel) {
-        self.origin = origin
+    init(_ handler: HTTPConnectionHandler, _ channel: any Channel) {
+        origin = handler.origin
         self.channel = channel
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
     }
 
-    /// Puts the handlers on a fresh channel. To be called on its event loop.
-    ///
-    /// - Parameter tls: required if the origin's scheme is https.
-    static func setUp(
-        _ channel: any Channel, _ tls: NIOSSLContext?, _ origin: HTTPOrigin, _ handler: HTTPConnectionHandler
-    ) throws -> HTTPConnection {
-        let pipeline = channel.pipeline.syncOperations
+    /// Makes a fresh channel speak HTTP/1.1. To be called on its event loop.
+    static func addHandlers(to channel: any Channel, _ handler: HTTPConnectionHandler) throws {
         // The request's length is ours to declare, not the encoder's to guess.
         var encoding = HTTPRequestEncoder.Configuration()
         encoding.automaticallySetFramingHeaders = false
-        try pipeline.addHTTPClientHandlers(encoderConfiguration: encoding)
-        try pipeline.addHandler(handler)
-        if let tls {
-            // Last, because it begins at once.
-            let tlsHandler = try NIOSSLClientHandler(context: tls, serverHostname: origin.serverName)
-            try pipeline.addHandler(tlsHandler, position: .first)
+        try channel.pipeline.syncOperations.addHTTPClientHandlers(encoderConfiguration: encoding)
+        try addLast(to: channel, handler)
+    }
+
+    /// Makes a fresh stream fit for a request. To be called on its event loop.
+    static func addHandlers(toStream stream: any Channel, _ handler: HTTPConnectionHandler) throws {
+        try stream.pipeline.syncOperations.addHandler(HTTP2FramePayloadToHTTP1ClientCodec(httpProtocol: .https))
+        try addLast(to: stream, handler)
+    }
+
+    private static func addLast(to channel: any Channel, _ handler: HTTPConnectionHandler) throws {
+        if let limit = handler.configuration.decompression.limit {
+            try channel.pipeline.syncOperations.addHandler(NIOHTTPResponseDecompressor(limit: limit))
         }
-        return HTTPConnection(origin, handler, channel)
+        try channel.pipeline.syncOperations.addHandler(handler)
     }
 
     /// Runs `body` on the event loop, later.
     func onLoop(_ body: @escaping @Sendable (HTTPConnectionHandler) -> Void) {
         channel.eventLoop.execute { body(handler.value) }
-    }
-
-    /// Waits until requests can be sent. A connection that is not open by the deadline, or when the task is cancelled,
-    /// is closed.
-    ///
-    /// - Throws: `HTTPClientError`, `CancellationError`.
-    func waitUntilOpen(deadline: NIODeadline) async throws {
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                onLoop { $0.waitUntilOpen(deadline: deadline, continuation) }
-            }
-        } onCancel: {
-            close(CancellationError())
-        }
     }
 
     /// Sends a request and waits for the head of its response.

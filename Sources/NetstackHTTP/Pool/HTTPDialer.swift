@@ -11,8 +11,8 @@ package protocol HTTPDialer: Sendable {
     ///
     /// - Parameters:
     ///   - host: a name, or an IP address without brackets.
-    ///   - timeout: how long opening may take.
-    /// - Throws: `HTTPClientError.timedOut(.connect)` after `timeout`, `CancellationError` when the task is cancelled,
+    ///   - deadline: when it has to be open.
+    /// - Throws: `HTTPClientError.timedOut(.connect)` after the deadline, `CancellationError` when the task is cancelled,
     ///   and else what kept the connection from opening.
-    func dial(host: String, port: Int, timeout: Duration) async throws -> any Channel
+    func dial(host: String, port: Int, deadline: NIODeadline) async throws -> any Channel
 }

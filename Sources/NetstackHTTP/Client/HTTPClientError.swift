@@ -1,6 +1,8 @@
 // Every error an HTTP client can report.
 
 import NIOHTTP1
+import NIOHTTP2
+import NIOHTTPCompression
 import NIOSSL
 
 /// What went wrong with a request.
@@ -20,20 +22,26 @@ public enum HTTPClientError: Error, Sendable {
     case timedOut(Timeout)
     /// The server closed the connection before the response was complete.
     case connectionClosed(underlying: (any Error)?)
-    /// What the server sent is not HTTP/1.
+    /// The server ended this exchange, with an error code of RFC 9113 section 7, and went on with others.
+    case streamReset(code: Int)
+    /// What the server sent is not HTTP.
     case invalidResponse(underlying: any Error)
+    /// The response's body is not compressed as it says, or longer than the configuration allows.
+    case decompressionFailed(underlying: any Error)
     /// The request's body has another length than was declared, in bytes. `sent` counts up to the offending chunk.
     case bodyLengthMismatch(declared: Int, sent: Int)
     /// The response's body is longer than the caller's limit, in bytes.
     case bodyTooLarge(limit: Int)
     /// The server redirected more often than the configuration allows.
     case tooManyRedirects(limit: Int)
+    /// As many requests to the same server as the configuration allows wait for a connection.
+    case tooManyWaitingRequests(limit: Int)
     /// The client has been shut down.
     case clientShutDown
 
     /// Which limit has passed.
     public enum Timeout: String, Hashable, Sendable {
-        /// For opening the connection, TLS included.
+        /// For getting a connection: waiting for one that is free, or resolving, connecting and TLS.
         case connect
         /// For the next bytes from the server, or for room to send to it.
         case idle
@@ -54,10 +62,13 @@ extension HTTPClientError: CustomStringConvertible {
         case .timedOut(.total): "response was not complete in time"
         case .connectionClosed(let underlying):
             "server closed the connection early" + (underlying.map { ": \($0)" } ?? "")
-        case .invalidResponse(let underlying): "server does not speak HTTP/1: \(underlying)"
+        case .streamReset(let code): "server ended the exchange with \(HTTP2ErrorCode(networkCode: code))"
+        case .invalidResponse(let underlying): "server does not speak HTTP: \(underlying)"
+        case .decompressionFailed(let underlying): "body can't be decompressed: \(underlying)"
         case .bodyLengthMismatch(let declared, let sent): "body of \(sent) bytes was declared to have \(declared)"
         case .bodyTooLarge(let limit): "body is longer than \(limit) bytes"
         case .tooManyRedirects(let limit): "more than \(limit) redirects"
+        case .tooManyWaitingRequests(let limit): "\(limit) requests to this server wait already"
         case .clientShutDown: "client has been shut down"
         }
     }
@@ -72,6 +83,10 @@ extension HTTPClientError {
             // The end of the stream where the protocol has not ended (RFC 9112 section 8, RFC 8446 section 6.1).
             case HTTPParserError.invalidEOFState, NIOSSLError.uncleanShutdown: .connectionClosed(underlying: error)
             case is HTTPParserError, is NIOHTTPDecoderError: .invalidResponse(underlying: error)
+            case let error as NIOHTTP2Errors.StreamClosed: .streamReset(code: error.errorCode.networkCode)
+            case is any NIOHTTP2Error: .invalidResponse(underlying: error)
+            case is NIOHTTPDecompression.DecompressionError, is NIOHTTPDecompression.ExtraDecompressionError:
+                .decompressionFailed(underlying: error)
             case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError: .tls(underlying: error)
             default: .connectionClosed(underlying: error)
             }
@@ -90,10 +105,19 @@ struct UnansweredRequest: Error {
 
     /// Of the error an exchange failed with before it got a response; nil if the connection did not just close.
     init?(_ error: any Error) {
-        guard let cause = error as? HTTPClientError, case .connectionClosed(let underlying) = cause,
-            // A part of a head is an answer.
-            !(underlying is HTTPParserError)
-        else { return nil }
-        self.init(wasSent: true, cause: cause)
+        switch error as? HTTPClientError {
+        case let cause? where cause.isRefusal: self.init(wasSent: false, cause: cause)
+        // A part of a head is an answer.
+        case .connectionClosed(let underlying)? where !(underlying is HTTPParserError):
+            self.init(wasSent: true, cause: .connectionClosed(underlying: underlying))
+        default: return nil
+        }
+    }
+}
+
+extension HTTPClientError {
+    /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
+    fileprivate var isRefusal: Bool {
+        if case .streamReset(let code) = self { code == HTTP2ErrorCode.refusedStream.networkCode } else { false }
     }
 }

@@ -1,10 +1,9 @@
-// The end of a connection's pipeline: one exchange at a time, on the connection's event loop.
+// The end of the pipeline of a connection or a stream: one exchange at a time, on the event loop.
 
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypesHTTP1
-import NIOTLS
 
 /// Turns requests into channel writes and channel reads into responses.
 ///
@@ -15,25 +14,36 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPClientRequestPart
 
     private enum State {
-        /// TLS is being established.
-        case opening(waiter: CheckedContinuation<Void, any Error>?, timer: Scheduled<Void>?)
         /// Open and unused, and closed by the timer.
         case idle(Scheduled<Void>?)
         case exchanging(HTTPExchange)
         case closed(any Error)
     }
 
-    private let origin: HTTPOrigin
-    private let configuration: HTTPClient.Configuration
-    private weak var pool: HTTPConnectionPool?
-    private var state: State
+    let origin: HTTPOrigin
+    let configuration: HTTPClient.Configuration
+    /// Nil at a stream, which is for one exchange.
+    private let pool: Pool?
+    private var state = State.idle(nil)
     private var context: ChannelHandlerContext?
 
+    /// Connections must not keep the pool of a client that has been dropped.
+    private struct Pool {
+        weak var pool: HTTPConnectionPool?
+    }
+
+    /// Of a connection that takes one request after the other, and tells `pool` when it can.
     init(_ origin: HTTPOrigin, _ configuration: HTTPClient.Configuration, pool: HTTPConnectionPool) {
         self.origin = origin
         self.configuration = configuration
-        self.pool = pool
-        state = origin.scheme == .https ? .opening(waiter: nil, timer: nil) : .idle(nil)
+        self.pool = Pool(pool: pool)
+    }
+
+    /// Of a stream.
+    init(ofStreamTo origin: HTTPOrigin, _ configuration: HTTPClient.Configuration) {
+        self.origin = origin
+        self.configuration = configuration
+        pool = nil
     }
 
     private static let closed = HTTPClientError.connectionClosed(underlying: nil)
@@ -42,6 +52,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        if pool == nil { return }
         guard context.channel.isActive else { return close(Self.closed) }
         context.read()
     }
@@ -49,28 +60,6 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         close(Self.closed)
         self.context = nil
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted? = event as? TLSUserEvent, case .opening(let waiter, let timer) = state {
-            timer?.cancel()
-            state = .idle(nil)
-            waiter?.resume()
-        }
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    /// Resumes `waiter` when requests can be sent, or never will be.
-    func waitUntilOpen(deadline: NIODeadline, _ waiter: CheckedContinuation<Void, any Error>) {
-        switch state {
-        case .opening:
-            let timer = context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
-                close(HTTPClientError.timedOut(.connect))
-            }
-            state = .opening(waiter: waiter, timer: timer)
-        case .idle, .exchanging: waiter.resume()
-        case .closed(let error): waiter.resume(throwing: error)
-        }
     }
 
     // MARK: Requests
@@ -84,7 +73,8 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
             return continuation.resume(throwing: UnansweredRequest(wasSent: false, cause: Self.closed))
         }
         timer?.cancel()
-        let exchange = HTTPExchange(id, context.eventLoop, head: continuation, requestPersists: head.isKeepAlive)
+        let exchange = HTTPExchange(
+            id, context.eventLoop, head: continuation, requestPersists: pool != nil && head.isKeepAlive)
         state = .exchanging(exchange)
         exchange.totalTimer = deadline.map { deadline in
             context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
@@ -96,7 +86,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         if let body, body.singlePiece == nil {
             context.flush()
-            let connection = HTTPConnection(origin, self, context.channel)
+            let connection = HTTPConnection(self, context.channel)
             exchange.upload = Task { await connection.upload(body, in: id) }
         } else {
             if let bytes = body?.singlePiece { context.write(wrapOutboundOut(.body(.byteBuffer(bytes))), promise: nil) }
@@ -149,7 +139,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
                 let response = try HTTPResponse(head)
                 exchange.progress.responseDidBegin(response.status, persists: head.isKeepAlive)
                 let demand = ResponseDemand(
-                    connection: HTTPConnection(origin, self, context.channel), exchange: exchange.id)
+                    connection: HTTPConnection(self, context.channel), exchange: exchange.id)
                 let (body, source) = HTTPResponseBody.make(demand)
                 exchange.source = source
                 exchange.head?.resume(
@@ -173,7 +163,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
             exchange.touch()
             deliver(exchange)
             if exchange.wantsMore { context.read() }
-        case .opening, .idle, .closed:
+        case .idle, .closed:
             // Closing TLS takes an answer, too.
             context.read()
         }
@@ -204,8 +194,8 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
                     close(Self.closed)
                 })
             // Before the reader learns of the end, so that its next request finds the connection.
-            if let pool {
-                pool.didBecomeIdle(HTTPConnection(origin, self, context.channel))
+            if let pool = pool?.pool {
+                pool.didBecomeIdle(HTTPConnection(self, context.channel))
             } else {
                 close(HTTPClientError.clientShutDown)
             }
@@ -224,7 +214,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         close(Self.closed)
-        pool?.didClose(context.channel, origin)
+        pool?.pool?.didClose(context.channel, origin)
         context.fireChannelInactive()
     }
 
@@ -241,9 +231,6 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         switch state {
         case .closed: break
         case .idle(let timer): timer?.cancel()
-        case .opening(let waiter, let timer):
-            timer?.cancel()
-            waiter?.resume(throwing: error)
         case .exchanging(let exchange):
             exchange.stop(error)
             deliver(exchange)
