@@ -116,6 +116,7 @@ let package = Package(
             dependencies: [
                 "Netstack", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),

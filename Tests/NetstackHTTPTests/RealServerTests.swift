@@ -10,14 +10,6 @@ import TestSupport
 import Testing
 import VNI
 
-/// Passes the path of a folder that is removed afterwards.
-private func withFolder(_ body: (String) async throws -> Void) async throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    try await body(folder.path)
-}
-
 @Suite(.enabled(if: ChildProcess.isInstalled("openssl")))
 struct TLSTests {
     /// Runs a server with a self-signed certificate.
@@ -26,18 +18,9 @@ struct TLSTests {
         _ script: @escaping RawServer.Script = { try await $0.answerAll() },
         _ test: @escaping (RawServer, NIOSSLCertificate) async throws -> Void
     ) async throws {
-        try await withFolder { folder in
-            _ = try await ChildProcess.run([
-                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=\(names)",
-                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
-            ])
-            let certificate = try #require(NIOSSLCertificate.fromPEMFile("\(folder)/certificate.pem").first)
-            let key = try NIOSSLPrivateKey(file: "\(folder)/key.pem", format: .pem)
-            let context = try NIOSSLContext(
-                configuration: .makeServerConfiguration(
-                    certificateChain: [.certificate(certificate)], privateKey: .privateKey(key)))
-            try await RawServer.run(tls: context, script) { try await test($0, certificate) }
+        try await TLSIdentity.with(names) { identity in
+            let context = try NIOSSLContext(configuration: identity.serverConfiguration())
+            try await RawServer.run(tls: context, script) { try await test($0, identity.certificate) }
         }
     }
 

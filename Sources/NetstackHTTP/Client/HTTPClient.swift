@@ -92,14 +92,16 @@ public final class HTTPClient: Sendable {
         var attempt = 0
         while true {
             attempt += 1
-            let (connection, isFresh) = try await pool.connection(
-                to: origin, wantsFresh: wantsFresh, deadline: deadline)
+            var isFresh = false
             do {
+                let connection: HTTPConnection
+                (connection, isFresh) = try await pool.connection(
+                    to: origin, wantsFresh: wantsFresh, deadline: deadline)
                 return try await connection.send(head, body, deadline: deadline)
             } catch let failure as UnansweredRequest {
                 logger.debug("no answer", metadata: ["attempt": "\(attempt)", "error": "\(failure.cause)"])
                 // A server may close each connection that is kept, or refuse stream after stream.
-                guard !isFresh, attempt < Self.attemptLimit else { throw failure.cause }
+                guard !isFresh || failure.cause.isRefusal, attempt < Self.attemptLimit else { throw failure.cause }
                 if failure.wasSent {
                     guard !wantsFresh, request.method.isIdempotent, body?.isReplayable ?? true else {
                         throw failure.cause

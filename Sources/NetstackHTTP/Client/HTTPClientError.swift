@@ -117,7 +117,7 @@ struct UnansweredRequest: Error {
 
 extension HTTPClientError {
     /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
-    fileprivate var isRefusal: Bool {
+    var isRefusal: Bool {
         if case .streamReset(let code) = self { code == HTTP2ErrorCode.refusedStream.networkCode } else { false }
     }
 }

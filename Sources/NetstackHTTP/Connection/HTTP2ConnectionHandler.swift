@@ -30,10 +30,7 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
         self.pool = pool
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        waitForStreams()
-    }
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         idleTimer?.cancel()

@@ -1,0 +1,163 @@
+// A server of HTTP/2 on loopback, and what its paths do.
+
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHPACK
+import NIOHTTP1
+import NIOHTTP2
+import NIOPosix
+import NIOSSL
+
+/// Answers by path: `/hold` never, `/reset/N` by an error code, `/close` by ending the connection, `/goaway` after having
+/// said that the next stream is not taken, `/garbage` by what is no frame, `/echo` with the request's body, and everything
+/// else with the number of the connection.
+struct HTTP2Server: Sendable {
+    let port: Int
+    private let state = NIOLockedValueBox(State())
+
+    private struct State {
+        var accepted = 0
+        var streams = 0
+        var mostStreams = 0
+        var resets = 0
+    }
+
+    /// How many connections have been accepted.
+    var accepted: Int { state.withLockedValue { $0.accepted } }
+    /// The most streams there have been at once.
+    var mostStreams: Int { state.withLockedValue { $0.mostStreams } }
+    /// How many streams have ended before their answer.
+    var resets: Int { state.withLockedValue { $0.resets } }
+    /// Happens when a request that is not answered has arrived.
+    let holding = Event()
+    let reset = Event()
+    /// Happens when a connection has closed.
+    let closed = Event()
+
+    func url(_ path: String = "/") -> String { "https://localhost:\(port)\(path)" }
+
+    static func run(
+        _ identity: TLSIdentity, maximumStreams: Int = 100, _ test: (HTTP2Server) async throws -> Void
+    ) async throws {
+        var configuration = try identity.serverConfiguration()
+        configuration.applicationProtocols = ["h2"]
+        let context = try NIOSSLContext(configuration: configuration)
+        // Its port is known only once it listens.
+        let box = NIOLockedValueBox<HTTP2Server?>(nil)
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let server = box.withLockedValue({ $0 }) else {
+                        throw ChannelError.inappropriateOperationForState
+                    }
+                    try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                    try server.accept(channel, maximumStreams)
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let server = HTTP2Server(port: listener.localAddress?.port ?? 0)
+        box.withLockedValue { $0 = server }
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await test(server))
+        } catch {
+            result = .failure(error)
+        }
+        try await listener.close()
+        try result.get()
+    }
+
+    private func accept(_ channel: any Channel, _ maximumStreams: Int) throws {
+        let number = state.withLockedValue {
+            $0.accepted += 1
+            return $0.accepted
+        }
+        channel.closeFuture.whenComplete { _ in closed.happen() }
+        var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        connection.initialSettings = [HTTP2Setting(parameter: .maxConcurrentStreams, value: maximumStreams)]
+        _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+            mode: .server, connectionConfiguration: connection, streamConfiguration: .init()
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture {
+                try stream.pipeline.syncOperations.addHandler(HTTP2FramePayloadToHTTP1ServerCodec())
+                try stream.pipeline.syncOperations.addHandler(StreamHandler(self, number))
+            }
+        }
+    }
+
+    private final class StreamHandler: ChannelInboundHandler {
+        typealias InboundIn = HTTPServerRequestPart
+        typealias OutboundOut = HTTPServerResponsePart
+
+        private let server: HTTP2Server
+        private let number: Int
+        private var path = ""
+        private var isAnswered = false
+
+        init(_ server: HTTP2Server, _ number: Int) {
+            self.server = server
+            self.number = number
+        }
+
+        func channelActive(context: ChannelHandlerContext) {
+            server.state.withLockedValue {
+                $0.streams += 1
+                $0.mostStreams = max($0.mostStreams, $0.streams)
+            }
+        }
+
+        func channelInactive(context: ChannelHandlerContext) {
+            server.state.withLockedValue {
+                $0.streams -= 1
+                if !isAnswered { $0.resets += 1 }
+            }
+            if !isAnswered { server.reset.happen() }
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            switch unwrapInboundIn(data) {
+            case .head(let head):
+                path = head.uri
+                if path == "/echo" { begin(context) }
+            case .body(let bytes):
+                if path == "/echo" { context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(bytes))), promise: nil) }
+            case .end: answer(context)
+            }
+        }
+
+        private func begin(_ context: ChannelHandlerContext) {
+            context.write(
+                wrapOutboundOut(.head(HTTPResponseHead(version: .http2, status: .ok, headers: [:]))), promise: nil)
+        }
+
+        private func end(_ context: ChannelHandlerContext) {
+            isAnswered = true
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        }
+
+        private func answer(_ context: ChannelHandlerContext) {
+            let connection = context.channel.parent
+            switch path.split(separator: "/").first {
+            case "hold": server.holding.happen()
+            case "close": connection?.close(promise: nil)
+            case "echo": end(context)
+            case "reset":
+                let code = HTTP2ErrorCode(networkCode: path.split(separator: "/").last.flatMap { Int($0) } ?? 0)
+                // Past the codec, which has no word for it.
+                let codec = try? context.pipeline.syncOperations.context(
+                    handlerType: HTTP2FramePayloadToHTTP1ServerCodec.self)
+                codec?.writeAndFlush(NIOAny(HTTP2Frame.FramePayload.rstStream(code)), promise: nil)
+            case "goaway":
+                let frame = HTTP2Frame(
+                    streamID: .rootStream,
+                    payload: .goAway(lastStreamID: 1, errorCode: .noError, opaqueData: nil))
+                connection?.writeAndFlush(frame, promise: nil)
+                fallthrough
+            default:
+                begin(context)
+                context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: "\(number)")))), promise: nil)
+                end(context)
+            }
+        }
+    }
+}

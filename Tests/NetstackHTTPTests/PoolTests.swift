@@ -1,0 +1,181 @@
+// Limits on connections, and how long it may take to get one.
+
+import HTTPTypes
+import NIOCore
+import NIOHTTPCompression
+import Netstack
+import NetstackHTTP
+import TestSupport
+import Testing
+
+struct PoolTests {
+    @Test func requestsBeyondTheLimitOfConnectionsWaitTheirTurn() async throws {
+        try await RawServer.run {
+            try await $0.answerAll()
+        } while: { server in
+            try await HTTPClient.with {
+                $0.maximumConnectionsPerOrigin = 2
+            } _: { client in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<40 {
+                        group.addTask { _ = try await client.get(server.url()).text() }
+                    }
+                    try await group.waitForAll()
+                }
+                #expect(server.accepted <= 2)
+            }
+        }
+    }
+
+    @Test func tooManyThatWaitAreToldSo() async throws {
+        let held = Event()
+        try await RawServer.run { connection in
+            _ = try await connection.head()
+            held.happen()
+            try await connection.untilClosed()
+        } while: { server in
+            try await HTTPClient.with {
+                $0.maximumConnectionsPerOrigin = 1
+                $0.maximumWaitingRequestsPerOrigin = 0
+            } _: { client in
+                let request = Task { try await client.get(server.url()) }
+                await held.wait()
+                await #expect {
+                    _ = try await client.get(server.url())
+                } throws: {
+                    guard case HTTPClientError.tooManyWaitingRequests(limit: 0) = $0 else { return false }
+                    return true
+                }
+                request.cancel()
+                _ = try? await request.value
+            }
+        }
+    }
+
+    @Test("who waits for a connection can be cancelled, and is not kept for ever", arguments: [true, false])
+    func waitingEnds(_ isCancelled: Bool) async throws {
+        let held = Event()
+        try await RawServer.run { connection in
+            _ = try await connection.head()
+            held.happen()
+            try await connection.untilClosed()
+        } while: { server in
+            try await HTTPClient.with {
+                $0.maximumConnectionsPerOrigin = 1
+                if !isCancelled { $0.connectTimeout = .milliseconds(500) }
+            } _: { client in
+                let first = Task { try await client.get(server.url()) }
+                await held.wait()
+                let second = Task { try await client.get(server.url()) }
+                if isCancelled {
+                    second.cancel()
+                    await #expect(throws: CancellationError.self) { try await second.value }
+                } else {
+                    await #expect {
+                        _ = try await second.value
+                    } throws: {
+                        guard case HTTPClientError.timedOut(.connect) = $0 else { return false }
+                        return true
+                    }
+                }
+                first.cancel()
+                _ = try? await first.value
+            }
+        }
+    }
+
+    /// Never answers, and does not heed cancellation.
+    private struct DeafResolver: HostResolver {
+        func resolve(_ host: String) async throws -> [IPAddress] {
+            await withCheckedContinuation { (_: CheckedContinuation<Void, Never>) in }
+            return []
+        }
+    }
+
+    @Test func theTimeToConnectCoversResolving() async throws {
+        try await StackPair.with { pair in
+            var configuration = HTTPClient.Configuration()
+            configuration.connectTimeout = .milliseconds(100)
+            let client = HTTPClient(stack: pair.near, resolver: DeafResolver(), configuration: configuration)
+            await #expect {
+                _ = try await client.get("http://name.example/")
+            } throws: {
+                guard case HTTPClientError.timedOut(.connect) = $0 else { return false }
+                return true
+            }
+            await client.shutdown()
+        }
+    }
+
+    private struct FixedResolver: HostResolver {
+        let addresses: [IPAddress]
+
+        func resolve(_ host: String) async throws -> [IPAddress] { addresses }
+    }
+
+    @Test func anAddressThatIsSilentDoesNotHoldUpTheNext() async throws {
+        try await StackPair.with(farPromiscuous: true) { pair in
+            // Nobody answers for the first address: SYNs to it are left undecided.
+            let silent = IPAddress.v4(IPv4Address(192, 0, 2, 1))
+            let listener = try await pair.far.listen(port: 80, at: StackPair.farAddress)
+            try await pair.far.forward(on: 1) { _, nic in nic.tcpHandler = { _ in } }
+            let served = Task {
+                for try await connection in listener {
+                    _ = try await connection.read()
+                    try await connection.write("HTTP/1.1 204 No Content\r\n\r\n")
+                }
+            }
+            let resolver = FixedResolver(addresses: [silent, StackPair.farAddress])
+            let client = HTTPClient(stack: pair.near, resolver: resolver)
+            try await #expect(client.get("http://name.example/").status == .noContent)
+            await client.shutdown()
+            await listener.close()
+            _ = try? await served.value
+        }
+    }
+
+    /// What `printf hello | gzip -n` makes.
+    private static let compressed: [UInt8] = [
+        0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0x03, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x86, 0xa6, 0x10, 0x36, 5,
+        0,
+        0, 0,
+    ]
+
+    /// Fetches that, and passes what the server was asked.
+    private func fetchCompressed(_ policy: HTTPClient.DecompressionPolicy) async throws -> (ByteBuffer, String) {
+        let heads = AsyncStream.makeStream(of: String.self)
+        var result: ByteBuffer?
+        try await RawServer.run { connection in
+            heads.continuation.yield(try await connection.head() ?? "")
+            let fields = "Content-Encoding: gzip\r\nContent-Length: \(Self.compressed.count)\r\n"
+            try await connection.send("HTTP/1.1 200 OK\r\n\(fields)\r\n")
+            try await connection.send(ByteBuffer(bytes: Self.compressed))
+        } while: { server in
+            try await HTTPClient.with {
+                $0.decompression = policy
+            } _: {
+                result = try await $0.get(server.url()).body.collect(upTo: 1000)
+            }
+        }
+        var iterator = heads.stream.makeAsyncIterator()
+        return (try #require(result), await iterator.next() ?? "")
+    }
+
+    @Test func bodiesAreDecompressedOnRequestOnly() async throws {
+        let (asItIs, silently) = try await fetchCompressed(.never)
+        #expect(asItIs == ByteBuffer(bytes: Self.compressed))
+        #expect(!silently.lowercased().contains("accept-encoding"))
+        let (text, asked) = try await fetchCompressed(.upTo(5))
+        #expect(text == ByteBuffer(string: "hello"))
+        #expect(asked.lowercased().contains("accept-encoding"))
+    }
+
+    @Test func aBodyThatGrowsBeyondTheLimitIsAnError() async throws {
+        await #expect {
+            _ = try await fetchCompressed(.upTo(4))
+        } throws: {
+            guard case HTTPClientError.decompressionFailed = $0 else { return false }
+            return true
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// Certificates of tests.
+
+import Foundation
+import NIOSSL
+import TestSupport
+import Testing
+
+/// Passes the path of a folder that is removed afterwards.
+func withFolder(_ body: (String) async throws -> Void) async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try await body(folder.path)
+}
+
+/// A self-signed certificate and its key.
+struct TLSIdentity: Sendable {
+    let certificate: NIOSSLCertificate
+    private let key: NIOSSLPrivateKey
+
+    static func with(
+        _ names: String = "DNS:localhost,IP:127.0.0.1", _ body: (TLSIdentity) async throws -> Void
+    ) async throws {
+        try await withFolder { folder in
+            _ = try await ChildProcess.run([
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=\(names)",
+                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
+            ])
+            let certificate = try #require(NIOSSLCertificate.fromPEMFile("\(folder)/certificate.pem").first)
+            let key = try NIOSSLPrivateKey(file: "\(folder)/key.pem", format: .pem)
+            try await body(TLSIdentity(certificate: certificate, key: key))
+        }
+    }
+
+    func serverConfiguration() throws -> TLSConfiguration {
+        .makeServerConfiguration(certificateChain: [.certificate(certificate)], privateKey: .privateKey(key))
+    }
+}
