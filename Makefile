@@ -71,7 +71,7 @@ format:
 # Installs what the build needs and is missing. openssl makes the certificates of the tests.
 setup:
 	@missing=""; \
-	for package in $(PACKAGES) openssl python3; do \
+	for package in $(PACKAGES) nghttp2-server openssl python3; do \
 	    dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \

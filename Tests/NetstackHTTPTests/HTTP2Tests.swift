@@ -63,6 +63,24 @@ struct HTTP2Tests {
         }
     }
 
+    @Test func manyBodiesShareTheConnectionsWindow() async throws {
+        try await with {
+            $0.idleTimeout = .seconds(10)
+        } _: { client, server in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<30 {
+                    group.addTask {
+                        let body = pattern(100_000, from: number)
+                        let response = try await client.post(server.url("/echo"), body: .bytes(body))
+                        try await #expect(response.body.collect(upTo: 100_000) == body)
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(server.accepted == 1)
+        }
+    }
+
     @Test func aReaderThatWaitsHoldsItsStreamBackAndNoOther() async throws {
         try await with { client, server in
             let body = pattern(8 << 20)

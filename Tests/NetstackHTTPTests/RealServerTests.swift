@@ -216,3 +216,88 @@ struct PythonServerTests {
         }
     }
 }
+
+@Suite(.enabled(if: ChildProcess.isInstalled("openssl") && ChildProcess.isInstalled("nghttpd")))
+struct NGHTTP2ServerTests {
+    /// Runs the server of nghttp2, which speaks nothing but HTTP/2, and sends back what is posted.
+    private func withServer(_ test: (String, TLSIdentity) async throws -> Void) async throws {
+        try await TLSIdentity.with { identity in
+            let server = try ChildProcess([
+                "nghttpd", "--address=127.0.0.1", "--echo-upload", "0", identity.keyFile, identity.certificateFile,
+            ])
+            let result: Result<Void, any Error>
+            do {
+                try await test("https://localhost:\(server.listeningPort())/", identity)
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            server.kill()
+            _ = try await server.finish()
+            try result.get()
+        }
+    }
+
+    @Test func sendsAndFetchesManyBodiesAtOnce() async throws {
+        try await withServer { url, identity in
+            try await HTTPClient.with {
+                $0.tls.trustRoots = .certificates([identity.certificate])
+            } _: { client in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for number in 0..<30 {
+                        group.addTask {
+                            let body = pattern(100_000, from: number)
+                            let response = try await client.post(url, body: .bytes(body))
+                            #expect(response.status == .ok)
+                            try await #expect(response.body.collect(upTo: 100_000) == body)
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                try await #expect(client.get("\(url)missing").status == .notFound)
+            }
+        }
+    }
+
+    @Test func throughATunnelByName() async throws {
+        try await withServer { url, identity in
+            try await Tunnel.with(.tcp) { tunnel in
+                var configuration = HTTPClient.Configuration()
+                configuration.tls.trustRoots = .certificates([identity.certificate])
+                let client = HTTPClient(
+                    stack: tunnel.entrance.stack, nic: VirtualInterface.nic,
+                    resolver: FixedResolver(name: "localhost", address: Tunnel.host), configuration: configuration)
+                let body = pattern(4_000_000)
+                let response = try await client.post(url, body: .bytes(body))
+                try await #expect(response.body.collect(upTo: 4_000_000) == body)
+                await client.shutdown()
+            }
+        }
+    }
+}
+
+extension ChildProcess {
+    /// The port at which it listens, once it does: of the kernel, for programs that do not say.
+    fileprivate func listeningPort() async throws -> Int {
+        while let table = try? String(contentsOfFile: "/proc/\(id)/net/tcp", encoding: .utf8) {
+            let own = sockets
+            // Number, local address, remote address, state (0A: listening) … inode.
+            for fields in table.split(separator: "\n").map({ $0.split(separator: " ") })
+            where fields.count > 9 && fields[3] == "0A" && own.contains("socket:[\(fields[9])]") {
+                if let port = fields[1].split(separator: ":").last.flatMap({ Int($0, radix: 16) }) { return port }
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw Failure(program: "\(id)", reason: "has ended")
+    }
+
+    private var sockets: Set<String> {
+        let files = FileManager.default
+        // Until then, it has those of this process.
+        guard let program = try? files.destinationOfSymbolicLink(atPath: "/proc/\(id)/exe"),
+            program != (try? files.destinationOfSymbolicLink(atPath: "/proc/self/exe")),
+            let descriptors = try? files.contentsOfDirectory(atPath: "/proc/\(id)/fd")
+        else { return [] }
+        return Set(descriptors.compactMap { try? files.destinationOfSymbolicLink(atPath: "/proc/\(id)/fd/\($0)") })
+    }
+}

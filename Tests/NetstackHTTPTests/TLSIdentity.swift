@@ -17,19 +17,23 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 struct TLSIdentity: Sendable {
     let certificate: NIOSSLCertificate
     private let key: NIOSSLPrivateKey
+    let certificateFile: String
+    let keyFile: String
 
     static func with(
         _ names: String = "DNS:localhost,IP:127.0.0.1", _ body: (TLSIdentity) async throws -> Void
     ) async throws {
         try await withFolder { folder in
+            let (certificateFile, keyFile) = ("\(folder)/certificate.pem", "\(folder)/key.pem")
             _ = try await ChildProcess.run([
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                 "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=\(names)",
-                "-keyout", "\(folder)/key.pem", "-out", "\(folder)/certificate.pem",
+                "-keyout", keyFile, "-out", certificateFile,
             ])
-            let certificate = try #require(NIOSSLCertificate.fromPEMFile("\(folder)/certificate.pem").first)
-            let key = try NIOSSLPrivateKey(file: "\(folder)/key.pem", format: .pem)
-            try await body(TLSIdentity(certificate: certificate, key: key))
+            let certificate = try #require(NIOSSLCertificate.fromPEMFile(certificateFile).first)
+            let key = try NIOSSLPrivateKey(file: keyFile, format: .pem)
+            try await body(
+                TLSIdentity(certificate: certificate, key: key, certificateFile: certificateFile, keyFile: keyFile))
         }
     }
 

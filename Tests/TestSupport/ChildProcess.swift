@@ -1,6 +1,6 @@
 // Programs that the tests run: what they print, and how they end.
 
-import Glibc
+package import Glibc
 import NIOPosix
 
 /// A program whose input, output and errors are one socket, so that no other program inherits an end of it.
@@ -22,7 +22,7 @@ package final class ChildProcess: Sendable {
     }
 
     private let program: String
-    private let id: pid_t
+    package let id: pid_t
     private let socket: CInt
 
     /// Starts the first of `words`, to be found by the PATH, with the others as its arguments.
@@ -39,6 +39,8 @@ package final class ChildProcess: Sendable {
         for standard in STDIN_FILENO...STDERR_FILENO {
             posix_spawn_file_actions_adddup2(&actions, ends[1], standard)
         }
+        // Sockets of other tests would stay open in it, and go on listening.
+        for descriptor in STDERR_FILENO + 1..<1024 { posix_spawn_file_actions_addclose(&actions, descriptor) }
         // The threads of this process block signals that others live by, and ignore SIGPIPE.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
