@@ -65,7 +65,7 @@ package final class TCPControlBlock {
     private var received: Deque<ByteBuffer> = []
     private var receivedByteCount = 0
     /// Whether the peer has closed its direction. What it sent before may still be unread.
-    private var peerFinished = false
+    package private(set) var peerFinished = false
     private var writeClosed = false
     private var handshakeDone = false
     private var waitsForRoom = false
@@ -208,18 +208,32 @@ package final class TCPControlBlock {
     /// Whether the peer has begun the handshake and not finished it.
     var isHalfOpen: Bool { !handshakeDone && isPassive }
 
-    /// Whether a peer that falls silent is asked whether it is still there.
-    var isKeptAlive: Bool { isPassive && handshakeDone && !isReleased }
+    /// Whether the timers look at it for the sake of keep-alive.
+    var isKeptAlive: Bool { keepsAlive && handshakeDone && !isReleased }
 
     /// Whether `sequence` is among what has been sent and not acknowledged.
     func hasInFlight(_ sequence: UInt32) -> Bool { pcb.map { clwip_tcp_in_flight($0, sequence) != 0 } ?? false }
+
+    // MARK: Options
+
+    /// Whether a peer that falls silent is asked whether it is still there (RFC 9293 section 3.8.4).
+    package var keepsAlive: Bool {
+        get { pcb.map { clwip_tcp_keepalive_enabled($0) != 0 } ?? false }
+        set { stack.enter(self) { newValue ? clwip_tcp_keepalive_enable($0) : clwip_tcp_keepalive_disable($0) } }
+    }
+
+    /// Whether small segments are sent at once, without Nagle's algorithm (RFC 9293 section 3.7.4).
+    package var sendsAtOnce: Bool {
+        get { pcb.map { clwip_tcp_nagle_disabled($0) != 0 } ?? true }
+        set { stack.enter(self) { newValue ? clwip_tcp_nagle_disable($0) : clwip_tcp_nagle_enable($0) } }
+    }
 
     // MARK: Reading
 
     /// Whether everything the peer sent has been read, and its end seen.
     package var isFinished: Bool { peerFinished && received.isEmpty }
     /// Whether a read would not have to wait: for bytes, or the end.
-    var canRead: Bool { !received.isEmpty || peerFinished }
+    package var canRead: Bool { !received.isEmpty || peerFinished }
 
     /// Takes some of what has arrived, up to `limit` bytes, and opens the window by as much.
     package func read(upTo limit: Int = .max) -> ByteBuffer? {
