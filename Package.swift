@@ -34,6 +34,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
@@ -106,6 +107,15 @@ let package = Package(
         .testTarget(
             name: "NetstackLinksTests",
             dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetstackNIOTests",
+            dependencies: [
+                "Netstack", "NetstackLinks", "NetstackNIO", "TestSupport", nio, nioPosix, nioHTTP1, concurrencyHelpers,
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "NetstackHTTPTests",

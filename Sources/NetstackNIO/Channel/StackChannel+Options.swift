@@ -1,13 +1,13 @@
 // How the options of a stack's channels are reached: by futures from anywhere, and at once on the event loop.
 
-import NIOCore
+package import NIOCore
 
 extension StackChannel {
-    func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<Void> {
+    package func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<Void> {
         onEventLoop { try self.setIfOpen(option, value) }
     }
 
-    func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
+    package func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
         onEventLoop { try self.getIfOpen(option) }
     }
 

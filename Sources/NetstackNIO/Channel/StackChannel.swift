@@ -1,15 +1,15 @@
 // What the channels of a stack have in common: NIO's promises about states, the order of events, and the ends of writes.
 
 import NIOConcurrencyHelpers
-import NIOCore
-import Netstack
+package import NIOCore
+package import Netstack
 
 /// A channel on the event loop of its stack.
 ///
 /// A subclass moves the data: it overrides `bind0` or `connect0`, and what is listed under "For subclasses". It calls the
 /// stack within `StackCore.withoutNews`, for that calls nobody back: so no handler is told of one thing in the middle of
 /// another.
-class StackChannel: Channel, ChannelCore, @unchecked Sendable {
+package class StackChannel: Channel, ChannelCore, @unchecked Sendable {
     // Unchecked: everything but `shared` is touched on the event loop only, or never changes.
 
     enum State {
@@ -29,8 +29,8 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
     }
 
     final let stack: StackCore
-    final let eventLoop: any EventLoop
-    final let parent: (any Channel)?
+    package final let eventLoop: any EventLoop
+    package final let parent: (any Channel)?
     private let shared = NIOLockedValueBox(Shared())
     private let closePromise: EventLoopPromise<Void>
     /// Set once in `init`: a pipeline needs its channel first.
@@ -57,15 +57,15 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
         _pipeline = ChannelPipeline(channel: self)
     }
 
-    final var pipeline: ChannelPipeline { _pipeline }
-    final var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
-    final var _channelCore: any ChannelCore { self }
-    final var allocator: ByteBufferAllocator { shared.withLockedValue { $0.allocator } }
-    final var isActive: Bool { shared.withLockedValue { $0.isActive } }
-    var isWritable: Bool { shared.withLockedValue { $0.isWritable } }
-    final var localAddress: SocketAddress? { shared.withLockedValue { $0.local } }
-    final var remoteAddress: SocketAddress? { shared.withLockedValue { $0.remote } }
-    final var syncOptions: (any NIOSynchronousChannelOptions)? { SynchronousOptions(channel: self) }
+    package final var pipeline: ChannelPipeline { _pipeline }
+    package final var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
+    package final var _channelCore: any ChannelCore { self }
+    package final var allocator: ByteBufferAllocator { shared.withLockedValue { $0.allocator } }
+    package final var isActive: Bool { shared.withLockedValue { $0.isActive } }
+    package var isWritable: Bool { shared.withLockedValue { $0.isWritable } }
+    package final var localAddress: SocketAddress? { shared.withLockedValue { $0.local } }
+    package final var remoteAddress: SocketAddress? { shared.withLockedValue { $0.remote } }
+    package final var syncOptions: (any NIOSynchronousChannelOptions)? { SynchronousOptions(channel: self) }
 
     final var isOpen: Bool { state != .closed }
 
@@ -104,7 +104,7 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
 
     // MARK: - Beginning
 
-    final func register0(promise: EventLoopPromise<Void>?) {
+    package final func register0(promise: EventLoopPromise<Void>?) {
         guard isOpen else { return promise?.fail(ChannelError.ioOnClosedChannel) ?? () }
         guard state == .fresh else { return promise?.fail(ChannelError.inappropriateOperationForState) ?? () }
         state = .registered
@@ -112,15 +112,15 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
         pipeline.syncOperations.fireChannelRegistered()
     }
 
-    func registerAlreadyConfigured0(promise: EventLoopPromise<Void>?) {
+    package func registerAlreadyConfigured0(promise: EventLoopPromise<Void>?) {
         promise?.fail(ChannelError.operationUnsupported)
     }
 
-    func bind0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
+    package func bind0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
         promise?.fail(ChannelError.operationUnsupported)
     }
 
-    func connect0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
+    package func connect0(to: SocketAddress, promise: EventLoopPromise<Void>?) {
         promise?.fail(ChannelError.operationUnsupported)
     }
 
@@ -147,7 +147,7 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
 
     // MARK: - Reading
 
-    func read0() {
+    package func read0() {
         guard isOpen else { return }
         readPending = true
         // Not now: whoever asks may be in the middle of an event.
@@ -182,7 +182,7 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
 
     // MARK: - Writing
 
-    func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
+    package func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
         guard isOpen else { return promise?.fail(ChannelError.ioOnClosedChannel) ?? () }
         do {
             var write = try write(for: data)
@@ -195,7 +195,7 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
         tellWritability()
     }
 
-    final func flush0() {
+    package final func flush0() {
         guard isOpen else { return }
         writes.markFlushed()
         writeFlushed()
@@ -244,7 +244,7 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
 
     // MARK: - Closing
 
-    func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    package func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard isOpen else { return promise?.fail(ChannelError.alreadyClosed) ?? () }
         guard mode == .all else { return promise?.fail(ChannelError.operationUnsupported) ?? () }
         let before = state
@@ -273,25 +273,25 @@ class StackChannel: Channel, ChannelCore, @unchecked Sendable {
 
     // MARK: - The rest of a channel
 
-    final func localAddress0() throws -> SocketAddress {
+    package final func localAddress0() throws -> SocketAddress {
         guard isOpen else { throw ChannelError.ioOnClosedChannel }
         guard let localAddress else { throw ChannelError.unknownLocalAddress }
         return localAddress
     }
 
-    final func remoteAddress0() throws -> SocketAddress {
+    package final func remoteAddress0() throws -> SocketAddress {
         guard isOpen else { throw ChannelError.ioOnClosedChannel }
         guard let remoteAddress else { throw ChannelError.operationUnsupported }
         return remoteAddress
     }
 
-    final func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
+    package final func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
         promise?.fail(ChannelError.operationUnsupported)
     }
 
-    func channelRead0(_ data: NIOAny) {}
+    package func channelRead0(_ data: NIOAny) {}
 
-    final func errorCaught0(error: any Error) {}
+    package final func errorCaught0(error: any Error) {}
 
     // MARK: - Options
 

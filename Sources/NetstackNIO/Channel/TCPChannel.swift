@@ -1,10 +1,10 @@
 // A channel over a TCP connection: one that is to be opened, or one that a listener has accepted.
 
-import NIOCore
-import Netstack
+package import NIOCore
+package import Netstack
 
 /// A connection of a stack as a channel of `ByteBuffer`s.
-final class TCPChannel: StackChannel, @unchecked Sendable {
+package final class TCPChannel: StackChannel, @unchecked Sendable {
     private let nic: NICID?
     private(set) var block: TCPControlBlock?
     private var source: TransportAddress?
@@ -28,7 +28,7 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
     }
 
     /// Takes over an open connection.
-    init(_ block: TCPControlBlock, parent: any Channel) {
+    package init(_ block: TCPControlBlock, parent: (any Channel)? = nil) {
         self.block = block
         nic = nil
         socketOptions = TCPSocketOptions(of: block)
@@ -42,7 +42,7 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
 
     // MARK: Opening
 
-    override func bind0(to address: SocketAddress, promise: EventLoopPromise<Void>?) {
+    package override func bind0(to address: SocketAddress, promise: EventLoopPromise<Void>?) {
         guard state == .fresh || state == .registered, pendingConnect == nil else {
             return promise?.fail(whyNotReady ?? .inappropriateOperationForState) ?? ()
         }
@@ -53,7 +53,7 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
         promise?.succeed()
     }
 
-    override func connect0(to address: SocketAddress, promise: EventLoopPromise<Void>?) {
+    package override func connect0(to address: SocketAddress, promise: EventLoopPromise<Void>?) {
         if let whyNotReady { return promise?.fail(whyNotReady) ?? () }
         pendingConnect = promise ?? eventLoop.makePromise()
         do {
@@ -88,8 +88,10 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
         }
     }
 
-    /// Begins with a connection that is open already.
-    override func registerAlreadyConfigured0(promise: EventLoopPromise<Void>?) {
+    /// Begins with the connection that has been taken over.
+    package func activate() { registerAlreadyConfigured0(promise: nil) }
+
+    package override func registerAlreadyConfigured0(promise: EventLoopPromise<Void>?) {
         guard let block, state == .fresh else {
             return promise?.fail(ChannelError.inappropriateOperationForState) ?? ()
         }
@@ -101,7 +103,7 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
 
     // MARK: Reading
 
-    override func read0() { if !inputClosed { super.read0() } }
+    package override func read0() { if !inputClosed { super.read0() } }
 
     override var canReceive: Bool { block?.canRead ?? false }
 
@@ -155,7 +157,7 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
 
     // MARK: Closing
 
-    override func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    package override func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard isOpen, mode != .all else { return super.close0(error: error, mode: mode, promise: promise) }
         guard isActive else { return promise?.fail(ChannelError.inappropriateOperationForState) ?? () }
         switch mode {
@@ -217,9 +219,9 @@ final class TCPChannel: StackChannel, @unchecked Sendable {
 // MARK: - News of the connection
 
 extension TCPChannel: TCPControlBlockDelegate {
-    func controlBlockCanRead(_ block: TCPControlBlock) { deliver() }
+    package func controlBlockCanRead(_ block: TCPControlBlock) { deliver() }
 
-    func controlBlockCanWrite(_ block: TCPControlBlock) { writeFlushed() }
+    package func controlBlockCanWrite(_ block: TCPControlBlock) { writeFlushed() }
 
-    func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) { deliver() }
+    package func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) { deliver() }
 }

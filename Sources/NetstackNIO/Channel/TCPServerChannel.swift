@@ -34,7 +34,7 @@ final class TCPServerChannel: StackChannel, @unchecked Sendable {
 
     override func channelRead0(_ data: NIOAny) {
         guard let child = tryUnwrapData(data, as: TCPChannel.self) else { return }
-        child.registerAlreadyConfigured0(promise: nil)
+        child.activate()
     }
 
     override func release(_ error: any Error) { listener?.end(nil) }

@@ -1,7 +1,7 @@
 // The options of TCP sockets that a connection of a stack knows.
 
 import Glibc
-import NIOCore
+package import NIOCore
 import Netstack
 
 struct TCPSocketOptions {
@@ -48,7 +48,7 @@ struct TCPSocketOptions {
 
 /// SO_LINGER is the one option whose value is not a number.
 extension TCPChannel: SocketOptionProvider {
-    func unsafeSetSocketOption<Value: Sendable>(
+    package func unsafeSetSocketOption<Value: Sendable>(
         level: NIOBSDSocket.OptionLevel, name: NIOBSDSocket.Option, value: Value
     ) -> EventLoopFuture<Void> {
         onEventLoop {
@@ -63,7 +63,7 @@ extension TCPChannel: SocketOptionProvider {
         }
     }
 
-    func unsafeGetSocketOption<Value: Sendable>(
+    package func unsafeGetSocketOption<Value: Sendable>(
         level: NIOBSDSocket.OptionLevel, name: NIOBSDSocket.Option
     ) -> EventLoopFuture<Value> {
         onEventLoop {
@@ -74,13 +74,13 @@ extension TCPChannel: SocketOptionProvider {
         }
     }
 
-    func unsafeSetSocketOption<Value: Sendable>(
+    package func unsafeSetSocketOption<Value: Sendable>(
         level: SocketOptionLevel, name: SocketOptionName, value: Value
     ) -> EventLoopFuture<Void> {
         unsafeSetSocketOption(level: .init(rawValue: CInt(level)), name: .init(rawValue: CInt(name)), value: value)
     }
 
-    func unsafeGetSocketOption<Value: Sendable>(
+    package func unsafeGetSocketOption<Value: Sendable>(
         level: SocketOptionLevel, name: SocketOptionName
     ) -> EventLoopFuture<Value> {
         unsafeGetSocketOption(level: .init(rawValue: CInt(level)), name: .init(rawValue: CInt(name)))
