@@ -112,6 +112,7 @@ let package = Package(
             name: "NetstackNIOTests",
             dependencies: [
                 "Netstack", "NetstackLinks", "NetstackNIO", "TestSupport", nio, nioPosix, nioHTTP1, concurrencyHelpers,
+                .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

@@ -118,7 +118,8 @@ extension ChannelBehaviourTests {
         try await transport.run { network in
             let (near, far) = try await network.sockets()
             let address = try #require(far.localAddress)
-            let waiting: EventLoopFuture<Void> = near.write(Envelope(remoteAddress: address, data: ByteBuffer(string: "x")))
+            let waiting: EventLoopFuture<Void> = near.write(
+                Envelope(remoteAddress: address, data: ByteBuffer(string: "x")))
             try await near.close().get()
             await #expect(throws: ChannelError.ioOnClosedChannel) { try await waiting.get() }
         }

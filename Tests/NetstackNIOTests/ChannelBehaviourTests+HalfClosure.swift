@@ -190,4 +190,15 @@ extension ChannelBehaviourTests {
             #expect(ends.nearEvents.text == "")
         }
     }
+
+    @Test(arguments: Transport.allCases)
+    func withoutLeaveClosingTheInputIsTheEnd(_ transport: Transport) async throws {
+        try await transport.run { network in
+            let ends = try await network.ends()
+            try await ends.near.close(mode: .input).get()
+            try await ends.near.closeFuture.get()
+            #expect(
+                ends.nearEvents.events == [.registered, .active, .inputClosed, .inactive, .unregistered, .removed])
+        }
+    }
 }

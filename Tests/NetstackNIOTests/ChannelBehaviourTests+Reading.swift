@@ -159,7 +159,7 @@ extension ChannelBehaviourTests {
         try await transport.run { network in
             let ends = try await network.ends(client: { $0.channelOption(.autoRead, value: false) })
             // More than the buffers of both ends hold.
-            let bytes = pattern(64 << 20)
+            let bytes = pattern(16 << 20)
             let order = Order()
             let written: EventLoopFuture<Void> = ends.far.writeAndFlush(bytes)
             written.whenSuccess { order.note("written") }

@@ -171,11 +171,11 @@ extension ChannelBehaviourTests {
     func aChannelThatHasWaitedIsWritableAgain(_ transport: Transport) async throws {
         try await transport.run { network in
             let ends = try await network.ends()
-            let written: EventLoopFuture<Void> = ends.near.writeAndFlush(pattern(32 << 20))
+            let written: EventLoopFuture<Void> = ends.near.writeAndFlush(pattern(16 << 20))
             await ends.nearEvents.until(.writable)
             try await written.get()
             #expect(ends.nearEvents.events == [.registered, .active, .unwritable, .writable])
-            await ends.farEvents.until(count: 32 << 20)
+            await ends.farEvents.until(count: 16 << 20)
         }
     }
 

@@ -224,7 +224,7 @@ package class StackChannel: Channel, ChannelCore, @unchecked Sendable {
                 guard write.bytes.readableBytes == 0 else { return false }
                 writes.removeFirst()
                 write.promise?.succeed()
-            } catch where ends(with: error) {
+            } catch  where ends(with: error) {
                 close0(error: error, mode: .all, promise: nil)
             } catch {
                 writes.removeFirst()

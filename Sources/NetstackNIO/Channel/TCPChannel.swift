@@ -175,6 +175,11 @@ package final class TCPChannel: StackChannel, @unchecked Sendable {
             inputClosed = true
             promise?.succeed()
             pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            // As with sockets: an input that may not be closed alone takes the channel with it.
+            guard !allowRemoteHalfClosure else { return }
+            eventLoop.execute {
+                if self.isOpen { self.close0(error: ChannelError.eof, mode: .all, promise: nil) }
+            }
         }
     }
 

@@ -57,8 +57,7 @@ struct Network: Sendable {
             try? await channel.closeFuture.get()
         }
         guard let pair else { return }
-        #expect(await pair.near.connectionCount == 0)
-        #expect(await pair.far.connectionCount == 0)
+        await pair.untilEmpty()
         await pair.shutdown()
     }
 
@@ -106,7 +105,9 @@ struct Network: Sendable {
     // MARK: Channels
 
     var client: any TCPClient {
-        if let pair { NetstackClientBootstrap(stack: pair.near) } else { ClientBootstrap(group: loop) }
+        let client: any TCPClient =
+            if let pair { NetstackClientBootstrap(stack: pair.near) } else { ClientBootstrap(group: loop) }
+        return client.connectTimeout(.minutes(1))
     }
 
     var server: any TCPServer {
@@ -149,6 +150,15 @@ struct Network: Sendable {
         let child = try #require(channels.withLockedValue { $0.first { $0.parent === listener } })
         try await listener.close().get()
         return Ends(near: channel, far: child, nearEvents: near, farEvents: far)
+    }
+}
+
+extension StackPair {
+    /// Waits until neither stack has a connection: what the last close has led to is still under way.
+    func untilEmpty() async {
+        for stack in [near, far] {
+            while await stack.connectionCount > 0 { await Task.yield() }
+        }
     }
 }
 

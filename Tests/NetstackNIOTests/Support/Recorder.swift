@@ -16,6 +16,7 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
     private struct State {
         var events: [Event] = []
         var messages: [Message] = []
+        var byteCount = 0
         var errors: [any Error] = []
         var broken: [String] = []
         var depth = 0
@@ -30,7 +31,9 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
 
     /// All events so far, reads that follow each other as one.
     var events: [Event] {
-        allEvents.filter { $0 != .readComplete }.reduce(into: []) { if $0.last != .read || $1 != .read { $0.append($1) } }
+        allEvents.filter { $0 != .readComplete }.reduce(into: []) {
+            if $0.last != .read || $1 != .read { $0.append($1) }
+        }
     }
 
     var allEvents: [Event] { state.withLockedValue { $0.events } }
@@ -50,7 +53,8 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
 
     func until(_ event: Event) async { await until { $0.allEvents.contains(event) } }
 
-    private func wake() {
+    /// Looks at the conditions again.
+    func wake() {
         let all = state.withLockedValue { state in
             defer { state.waiting = [] }
             return state.waiting
@@ -90,8 +94,10 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
                 nil
             }
         case .registered, .active, .inactive, .unregistered, .inputClosed, .outputClosed, .removed:
-            before.contains(event) ? "a second \(event)" : before.contains(.unregistered) && event != .removed
-                ? "\(event) after unregistered" : nil
+            before.contains(event)
+                ? "a second \(event)"
+                : before.contains(.unregistered) && event != .removed
+                    ? "\(event) after unregistered" : nil
         case .writable, .unwritable, .error, .user:
             before.contains(.unregistered) ? "\(event) after unregistered" : nil
         }
@@ -108,7 +114,11 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        note(.read, context) { $0.messages.append(Self.unwrapInboundIn(data)) }
+        let message = Self.unwrapInboundIn(data)
+        note(.read, context) {
+            $0.messages.append(message)
+            $0.byteCount += (message as? ByteBuffer)?.readableBytes ?? 0
+        }
         context.fireChannelRead(data)
     }
 
@@ -156,7 +166,9 @@ extension Recorder where Message == ByteBuffer {
 
     var text: String { String(buffer: bytes) }
 
+    private var byteCount: Int { state.withLockedValue { $0.byteCount } }
+
     func until(text: String) async { await until { $0.text == text } }
 
-    func until(count: Int) async { await until { $0.messages.reduce(0) { $0 + $1.readableBytes } >= count } }
+    func until(count: Int) async { await until { $0.byteCount >= count } }
 }
