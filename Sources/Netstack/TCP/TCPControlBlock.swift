@@ -255,7 +255,9 @@ package final class TCPControlBlock {
     // MARK: Writing
 
     /// Queues as much as there is room for; the rest stays in `bytes`, and the delegate hears when there is more room.
-    package func write(_ bytes: inout ByteBuffer) throws(NetstackError) {
+    ///
+    /// - Parameter more: whether another write follows at once, so that the two may share a packet.
+    package func write(_ bytes: inout ByteBuffer, more: Bool = false) throws(NetstackError) {
         if let failure { throw failure }
         guard pcb != nil, !isReleased, !writeClosed else { throw .closed }
         let code = stack.enter(self) { pcb in
@@ -264,12 +266,14 @@ package final class TCPControlBlock {
             let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
+                if room(pcb) == 0 { tcp_output(pcb) }
                 let count = min(room(pcb), bytes.readableBytes, most)
                 if count == 0 { break }
                 code = bytes.withUnsafeReadableBytes { clwip_tcp_write(pcb, $0.baseAddress, UInt16(count), segment) }
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
-                tcp_output(pcb)
+                if bytes.readableBytes > 0 { tcp_output(pcb) }
             }
+            if !more || bytes.readableBytes > 0 { tcp_output(pcb) }
             return code
         }
         waitsForRoom = bytes.readableBytes > 0

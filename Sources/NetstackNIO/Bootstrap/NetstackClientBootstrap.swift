@@ -61,6 +61,25 @@ public struct NetstackClientBootstrap: Sendable {
         stack.onEventLoop { connect(TCPChannel($0, nic: nic), to: address) { $0.eventLoop.makeSucceededFuture($0) } }
     }
 
+    /// Opens a connection to a host: a name, or the text of an address. The addresses that `Stack.resolve` finds are tried
+    /// one after the other.
+    public func connect(host: String, port: Int) -> EventLoopFuture<any Channel> {
+        let connected = stack.eventLoop.makePromise(of: (any Channel).self)
+        connected.completeWithTask {
+            var failure: any Error = NetstackError.nameHasNoAddress(host)
+            for address in try await stack.resolve(host) {
+                do {
+                    let address = try SocketAddress(ipAddress: "\(address)", port: port)
+                    return try await connect(to: address).get()
+                } catch {
+                    failure = error
+                }
+            }
+            throw failure
+        }
+        return connected.futureResult
+    }
+
     /// Opens a connection, and returns what the initializer makes of it: a `NIOAsyncChannel`, for example.
     ///
     /// - Parameter channelInitializer: adds handlers before the channel is connected, after those of

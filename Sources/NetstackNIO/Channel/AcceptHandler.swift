@@ -32,7 +32,7 @@ final class AcceptHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is ChannelShouldQuiesceEvent { context.close(promise: nil) }
+        if event is ChannelShouldQuiesceEvent { context.channel.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 }

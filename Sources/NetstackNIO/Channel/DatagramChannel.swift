@@ -80,7 +80,7 @@ final class DatagramChannel: StackChannel, @unchecked Sendable {
         return .init(bytes: bytes, destination: peer)
     }
 
-    override func send(_ write: inout PendingWrites.Write) throws {
+    override func send(_ write: inout PendingWrites.Write, more: Bool) throws {
         guard let destination = write.destination else { return }
         try socket?.send(write.bytes, to: destination)
         write.bytes.moveReaderIndex(to: write.bytes.writerIndex)

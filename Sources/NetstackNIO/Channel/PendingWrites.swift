@@ -19,6 +19,8 @@ struct PendingWrites {
 
     var isEmpty: Bool { writes.isEmpty }
     var hasFlushed: Bool { flushedCount > 0 }
+    /// Whether one more has been flushed after the first.
+    var hasMoreFlushed: Bool { flushedCount > 1 }
 
     mutating func append(_ write: Write) {
         byteCount += write.bytes.readableBytes

@@ -2,7 +2,7 @@
 
 import NIOConcurrencyHelpers
 package import NIOCore
-package import Netstack
+import Netstack
 
 /// A channel on the event loop of its stack.
 ///
@@ -91,7 +91,9 @@ package class StackChannel: Channel, ChannelCore, @unchecked Sendable {
     func write(for message: NIOAny) throws -> PendingWrites.Write { throw ChannelError.operationUnsupported }
 
     /// Takes as much of a write as there is room for, and calls `writeFlushed` when there is more.
-    func send(_ write: inout PendingWrites.Write) throws {}
+    ///
+    /// - Parameter more: whether another write follows at once.
+    func send(_ write: inout PendingWrites.Write, more: Bool) throws {}
 
     /// Whether the channel ends with an error of `send`; if not, only the write fails.
     func ends(with error: any Error) -> Bool { true }
@@ -218,7 +220,7 @@ package class StackChannel: Channel, ChannelCore, @unchecked Sendable {
     private func sendFlushed() -> Bool {
         while isOpen, var write = writes.next {
             do {
-                try stack.withoutNews { try send(&write) }
+                try stack.withoutNews { try send(&write, more: writes.hasMoreFlushed) }
                 writes.update(write)
                 if writes.byteCount < waterMark.low { setWritable(true) }
                 guard write.bytes.readableBytes == 0 else { return false }

@@ -137,10 +137,10 @@ package final class TCPChannel: StackChannel, @unchecked Sendable {
         return .init(bytes: bytes)
     }
 
-    override func send(_ write: inout PendingWrites.Write) throws {
+    override func send(_ write: inout PendingWrites.Write, more: Bool) throws {
         // One that has failed says so by itself, after what it has received.
         guard let block, block.failure == nil else { return }
-        try block.write(&write.bytes)
+        try block.write(&write.bytes, more: more)
     }
 
     override func wroteFlushed() {
