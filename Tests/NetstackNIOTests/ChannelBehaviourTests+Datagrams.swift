@@ -229,9 +229,8 @@ extension ChannelBehaviourTests {
     func aConnectedSocketHearsThatItsPeerIsGone(_ transport: Transport) async throws {
         try await transport.run { network in
             let a = Envelopes()
-            let (_, far) = try await network.sockets()
-            let near = try await network.connected(to: far, a)
-            try await far.close().get()
+            let near = try await network.nearDatagrams.channelInitializer(network.adding(a))
+                .connect(to: network.deafAddress()).get()
             try await near.write(text: "x").get()
             await a.until(.error)
             #expect(near.isActive)
@@ -248,10 +247,8 @@ extension ChannelBehaviourTests {
     func anUnconnectedSocketHearsNothingOfThat(_ transport: Transport) async throws {
         try await transport.run { network in
             let a = Envelopes()
-            let (near, far) = try await network.sockets(near: a)
-            let (_, other) = try await network.sockets()
-            try await far.close().get()
-            let gone = try network.closedAddress()
+            let (near, other) = try await network.sockets(near: a)
+            let gone = try network.deafAddress()
             try await near.writeAndFlush(Envelope(remoteAddress: gone, data: ByteBuffer(string: "x"))).get()
             try await other.send("y", to: near)
             await a.until(count: 1)

@@ -104,7 +104,10 @@ extension ChannelBehaviourTests {
             let near = try await network.connect(to: server)
             await far.until(.active)
             try await server.close().get()
-            await #expect(throws: (any Error).self) { try await network.client.connect(to: address).get() }
+            // A port of the kernel that is free again may be another test's by now.
+            if transport == .stack {
+                await #expect(throws: (any Error).self) { try await network.client.connect(to: address).get() }
+            }
             try await near.write(text: "still here").get()
             await far.until(text: "still here")
         }

@@ -94,6 +94,13 @@ struct Network: Sendable {
         return address
     }
 
+    /// Where no datagrams are received: no test is given this port.
+    func deafAddress() throws -> SocketAddress {
+        var address = try farAddress
+        address.port = 9
+        return address
+    }
+
     /// Where nobody answers.
     func silentAddress() throws -> SocketAddress {
         guard pair == nil else { return try TransportAddress("10.9.9.9:9").socketAddress() }
