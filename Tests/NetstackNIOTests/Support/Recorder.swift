@@ -20,6 +20,7 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
         var errors: [any Error] = []
         var broken: [String] = []
         var depth = 0
+        var wakes = 0
         var waiting: [(condition: @Sendable (Recorder) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
     }
 
@@ -53,17 +54,24 @@ final class Recorder<Message: Sendable>: ChannelInboundHandler, RemovableChannel
 
     func until(_ event: Event) async { await until { $0.allEvents.contains(event) } }
 
-    /// Looks at the conditions again.
+    /// Looks at the conditions again. What happens while they are out of the list is not missed: then they are looked at
+    /// once more.
     func wake() {
-        let all = state.withLockedValue { state in
-            defer { state.waiting = [] }
-            return state.waiting
-        }
-        for waiter in all {
-            if waiter.condition(self) {
+        state.withLockedValue { $0.wakes += 1 }
+        var isCurrent = false
+        while !isCurrent {
+            let (all, wakes) = state.withLockedValue { state in
+                defer { state.waiting = [] }
+                return (state.waiting, state.wakes)
+            }
+            let rest = all.filter { waiter in
+                guard waiter.condition(self) else { return true }
                 waiter.continuation.resume()
-            } else {
-                state.withLockedValue { $0.waiting.append(waiter) }
+                return false
+            }
+            isCurrent = state.withLockedValue { state in
+                state.waiting += rest
+                return state.wakes == wakes
             }
         }
     }
