@@ -3,7 +3,7 @@
 public import NIOCore
 public import Netstack
 
-/// Opens TCP connections through a ``Netstack/Stack``, as `ClientBootstrap` does through the kernel.
+/// Opens TCP connections through a `Stack`, as `ClientBootstrap` does through the kernel.
 ///
 /// ```swift
 /// let channel = try await NetstackClientBootstrap(stack: stack)
@@ -82,8 +82,9 @@ public struct NetstackClientBootstrap: Sendable {
 
     /// Opens a connection, and returns what the initializer makes of it: a `NIOAsyncChannel`, for example.
     ///
-    /// - Parameter channelInitializer: adds handlers before the channel is connected, after those of
-    ///   ``channelInitializer(_:)``.
+    /// - Parameters:
+    ///   - address: where to connect to.
+    ///   - channelInitializer: adds handlers before the channel is connected, after those of ``channelInitializer(_:)``.
     public func connect<Output: Sendable>(
         to address: SocketAddress,
         channelInitializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Output>

@@ -3,7 +3,7 @@
 public import NIOCore
 public import Netstack
 
-/// Opens UDP sockets of a ``Netstack/Stack``, as `DatagramBootstrap` does the kernel's.
+/// Opens UDP sockets of a `Stack`, as `DatagramBootstrap` does the kernel's.
 ///
 /// Its channels read and write `AddressedEnvelope<ByteBuffer>`s. One that is connected also takes plain `ByteBuffer`s, reads
 /// what its peer sends only, and is told of ICMP errors by `errorCaught`, as `NetstackError.unreachable` or `.prohibited`.

@@ -3,7 +3,7 @@
 public import NIOCore
 public import Netstack
 
-/// Listens at a port of a ``Netstack/Stack``, as `ServerBootstrap` does at one of the kernel.
+/// Listens at a port of a `Stack`, as `ServerBootstrap` does at one of the kernel.
 ///
 /// ```swift
 /// let server = try await NetstackServerBootstrap(stack: stack)
@@ -59,6 +59,7 @@ public struct NetstackServerBootstrap: Sendable {
     /// Begins to listen, and returns accepted connections as what the initializer makes of them.
     ///
     /// - Parameters:
+    ///   - address: where to listen.
     ///   - serverBackPressureStrategy: how many connections may wait for the reader; NIO's default if nil.
     ///   - childChannelInitializer: adds handlers to an accepted channel before it is active, after those of
     ///     ``childChannelInitializer(_:)``.
