@@ -112,6 +112,16 @@ let package = Package(
             dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],
             swiftSettings: settings),
         .testTarget(
+            name: "NetstackNIOTests",
+            dependencies: [
+                "Netstack", "NetstackLinks", "NetstackNIO", "TestSupport", nio, nioPosix, nioHTTP1, concurrencyHelpers,
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "NetstackHTTPTests",
             dependencies: [
                 "Netstack", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes, logging,

@@ -113,8 +113,12 @@ static inline struct tcp_pcb *clwip_tcp_dismiss(void) {
 // MARK: - TCP
 
 static inline void clwip_tcp_nagle_disable(struct tcp_pcb *pcb) { tcp_nagle_disable(pcb); }
+static inline void clwip_tcp_nagle_enable(struct tcp_pcb *pcb) { tcp_nagle_enable(pcb); }
+static inline int clwip_tcp_nagle_disabled(const struct tcp_pcb *pcb) { return tcp_nagle_disabled(pcb); }
 static inline struct tcp_pcb *clwip_tcp_listen(struct tcp_pcb *pcb) { return tcp_listen(pcb); }
 static inline void clwip_tcp_keepalive_enable(struct tcp_pcb *pcb) { ip_set_option(pcb, SOF_KEEPALIVE); }
+static inline void clwip_tcp_keepalive_disable(struct tcp_pcb *pcb) { ip_reset_option(pcb, SOF_KEEPALIVE); }
+static inline int clwip_tcp_keepalive_enabled(const struct tcp_pcb *pcb) { return ip_get_option(pcb, SOF_KEEPALIVE) != 0; }
 
 /// Lets the first unsent segment into the congestion window, however small that has become: as long as the segment
 /// does not fit, the library sends nothing.

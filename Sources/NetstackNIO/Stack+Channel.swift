@@ -1,4 +1,4 @@
-// Opening and accepting NIO channels on a stack.
+// Opening a NIO channel from a task.
 
 public import NIOCore
 public import Netstack
@@ -12,17 +12,24 @@ extension Stack {
         to destination: TransportAddress, from source: TransportAddress? = nil, nic: NICID? = nil,
         timeout: Duration = .seconds(30), initializer: @escaping @Sendable (any Channel) throws -> Void = { _ in }
     ) async throws -> any Channel {
-        try await withBlock(to: destination, from: source, nic: nic, timeout: timeout) { block in
-            let channel = TCPChannel(block)
-            do {
-                try initializer(channel)
-            } catch {
-                block.reset()
-                channel.close(promise: nil)
-                throw error
+        var bootstrap = NetstackClientBootstrap(stack: self).connectTimeout(TimeAmount(timeout))
+        if let source { bootstrap = try bootstrap.bind(to: source.socketAddress()) }
+        let channel = TCPChannel(core, nic: nic)
+        let connected = try bootstrap.connect(channel, to: destination.socketAddress()) { channel in
+            channel.eventLoop.makeCompletedFuture { try initializer(channel) }
+        }
+        do {
+            return try await withTaskExecutorPreference(taskExecutor) {
+                try await withTaskCancellationHandler {
+                    try await connected.get()
+                    try Task.checkCancellation()
+                    return channel
+                } onCancel: {
+                    channel.close(promise: nil)
+                }
             }
-            channel.activate()
-            return channel
+        } catch {
+            throw Task.isCancelled ? CancellationError() : error
         }
     }
 }

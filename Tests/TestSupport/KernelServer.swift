@@ -132,6 +132,18 @@ package final class KernelEchoSocket: Sendable {
 /// test gets it.
 package func closedPort() throws -> UInt16 { try boundSocket(.v4, SOCK_STREAM).1 }
 
+/// A port of 127.0.0.1 at which a listener answers no SYN: its queue is full, until the process ends.
+package func silentPort() throws -> UInt16 {
+    let (listener, port) = try boundSocket(.v4, SOCK_STREAM)
+    guard listen(listener, 0) == 0 else { throw KernelError(code: errno) }
+    let address = try TransportAddress(.v4(.loopback), port).socketAddress()
+    for _ in 0..<2 {
+        let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        _ = address.withSockAddr { connect(descriptor, $0, socklen_t($1)) }
+    }
+    return port
+}
+
 private func boundSocket(_ version: IPVersion, _ type: __socket_type) throws -> (CInt, UInt16) {
     let loopback = TransportAddress(version == .v4 ? .v4(.loopback) : .v6(.loopback), 0)
     let descriptor = socket(version == .v4 ? AF_INET : AF_INET6, CInt(type.rawValue), 0)

@@ -1,4 +1,4 @@
-// Two stacks joined by a memory link.
+// Two stacks joined by a link.
 
 package import NIOCore
 package import Netstack
@@ -16,11 +16,12 @@ package struct StackPair: Sendable {
 
     package init(
         mtu: Int = 65535, limits: Stack.Limits = .init(), farPromiscuous: Bool = false,
-        nearLoop: any EventLoop = Stack.defaultEventLoop, farLoop: any EventLoop = Stack.defaultEventLoop
+        nearLoop: any EventLoop = Stack.defaultEventLoop, farLoop: any EventLoop = Stack.defaultEventLoop,
+        link: LinkKind = .memory
     ) async throws {
         near = try Stack(limits: limits, on: nearLoop)
         far = try Stack(limits: limits, on: farLoop)
-        let (a, b) = MemoryLink.pipe()
+        let (a, b) = try await link.pipe()
         try await near.createNIC(1, link: a, addresses: [Self.nearAddress, Self.nearAddress6], mtu: mtu)
         try await far.createNIC(
             1, link: b, addresses: [Self.farAddress, Self.farAddress6], mtu: mtu, promiscuous: farPromiscuous,

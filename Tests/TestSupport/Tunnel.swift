@@ -17,6 +17,25 @@ package enum LinkKind: String, Sendable, CaseIterable, CustomTestStringConvertib
     case memory, tcp, unix
 
     package var testDescription: String { rawValue }
+
+    /// Both ends of a new link.
+    package func pipe() async throws -> (any Link, any Link) {
+        if self == .memory { return MemoryLink.pipe() }
+        let path = "/tmp/rns-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
+        let listener =
+            self == .tcp
+            ? try await StreamLink.listen(host: "127.0.0.1", port: 0)
+            : try await StreamLink.listen(unixDomainSocketPath: path)
+        async let accepted = listener.first { _ in true }
+        let connected =
+            self == .tcp
+            ? try await StreamLink.connect(host: "127.0.0.1", port: listener.localAddress?.port ?? 0)
+            : try await StreamLink.connect(unixDomainSocketPath: path)
+        let other = try #require(await accepted)
+        await listener.close()
+        unlink(path)
+        return (connected, other)
+    }
 }
 
 extension VirtualInterface.Configuration {
@@ -46,27 +65,9 @@ package struct Tunnel: Sendable {
         near.limits = limits
         far.limits = limits
         configure(&far)
-        switch kind {
-        case .memory:
-            let (a, b) = MemoryLink.pipe()
-            entrance = try await VirtualInterface(near, link: a)
-            exit = try await VirtualInterface(far, link: b)
-        case .tcp, .unix:
-            let path = "/tmp/rns-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
-            let listener =
-                kind == .tcp
-                ? try await StreamLink.listen(host: "127.0.0.1", port: 0)
-                : try await StreamLink.listen(unixDomainSocketPath: path)
-            async let accepted = listener.first { _ in true }
-            let connected =
-                kind == .tcp
-                ? try await StreamLink.connect(host: "127.0.0.1", port: listener.localAddress?.port ?? 0)
-                : try await StreamLink.connect(unixDomainSocketPath: path)
-            entrance = try await VirtualInterface(near, link: connected)
-            exit = try await VirtualInterface(far, link: #require(await accepted))
-            await listener.close()
-            unlink(path)
-        }
+        let (a, b) = try await kind.pipe()
+        entrance = try await VirtualInterface(near, link: a)
+        exit = try await VirtualInterface(far, link: b)
         for host in [Self.host, Self.host6] { try exit.exposeRoute(CIDRBlock(host), to: .loopback(host.version)) }
     }
 

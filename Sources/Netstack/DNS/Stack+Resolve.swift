@@ -113,10 +113,7 @@ extension Stack {
     private func exchangeDatagrams(
         _ query: DNSMessage, with server: TransportAddress, _ patience: Duration
     ) async throws -> DNSMessage {
-        let core = core
-        let binding = try core.sockets.free(core.bindable(nil), port: 0)
-        let socket = UDPSocketCore(binding, stack: core)
-        core.sockets[binding] = socket
+        let socket = try core.openUDP(port: 0, at: nil)
         let reach = NIOLoopBound(socket, eventLoop: eventLoop)
         let deadline = eventLoop.scheduleTask(in: TimeAmount(patience)) { reach.value.end(.timedOut(server)) }
         defer {

@@ -12,13 +12,12 @@ extension Stack {
     ///
     /// - Throws: as ``openUDP(port:at:)``.
     package func serveUDP(
-        at address: TransportAddress, _ handler: @escaping (UDPDatagram, NetworkInterface) -> Void
+        at address: TransportAddress, _ handler: @escaping (UDPDatagram) -> Void
     ) throws {
-        let core = core
-        let binding = try core.sockets.free(core.bindable(address.address), port: address.port)
-        let socket = UDPSocketCore(binding, stack: core)
-        socket.handler = handler
-        core.sockets[binding] = socket
+        let socket = try core.openUDP(port: address.port, at: address.address)
+        socket.changed = { [unowned socket] in
+            while let datagram = socket.take() { handler(datagram) }
+        }
     }
 
     /// Takes the connections to one address and port, until the stack is shut down. At most `backlog` are opening at once.
@@ -27,11 +26,10 @@ extension Stack {
     package func serveTCP(
         at address: TransportAddress, backlog: Int, _ handler: @escaping (TCPControlBlock) -> Void
     ) throws {
-        let core = core
-        let binding = try core.listeners.free(core.bindable(address.address), port: address.port)
-        let listener = TCPListenerCore(binding, backlog: backlog, stack: core)
-        listener.handler = handler
-        core.listeners[binding] = listener
+        let listener = try core.listen(port: address.port, at: address.address, backlog: backlog)
+        listener.changed = { [unowned listener] in
+            while let block = listener.take() { handler(block) }
+        }
     }
 
     /// Waits until the link of a NIC has ended, in good order or by removal of the NIC.

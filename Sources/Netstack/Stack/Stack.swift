@@ -186,24 +186,17 @@ public actor Stack {
     ///   - backlog: how many connections may wait to be taken.
     /// - Throws: `NetstackError.addressInUse`, `.addressNotAvailable`, `.portsExhausted`, `.stackShutDown`.
     public func listen(port: UInt16, at address: IPAddress? = nil, backlog: Int = 256) throws -> TCPListener {
-        let core = core
-        let binding = try core.listeners.free(core.bindable(address), port: port)
-        let listener = TCPListenerCore(binding, backlog: backlog, stack: core)
-        core.listeners[binding] = listener
+        let listener = try core.listen(port: port, at: address, backlog: backlog)
         return TCPListener(
-            NIOLoopBound(listener, eventLoop: eventLoop), localAddress: binding.transportAddress, stack: self)
+            NIOLoopBound(listener, eventLoop: eventLoop), localAddress: listener.localAddress, stack: self)
     }
 
     // MARK: UDP and ICMP
 
     /// Opens a UDP socket. Parameters and errors as ``listen(port:at:backlog:)``.
     public func openUDP(port: UInt16 = 0, at address: IPAddress? = nil) throws -> UDPSocket {
-        let core = core
-        let binding = try core.sockets.free(core.bindable(address), port: port)
-        let socket = UDPSocketCore(binding, stack: core)
-        core.sockets[binding] = socket
-        return UDPSocket(
-            NIOLoopBound(socket, eventLoop: eventLoop), localAddress: binding.transportAddress, stack: self)
+        let socket = try core.openUDP(port: port, at: address)
+        return UDPSocket(NIOLoopBound(socket, eventLoop: eventLoop), localAddress: socket.localAddress, stack: self)
     }
 
     /// Sends an ICMP or ICMPv6 echo request and waits for its reply.
@@ -250,8 +243,24 @@ extension PortBinding {
 }
 
 extension StackCore {
+    /// As ``Stack/listen(port:at:backlog:)``.
+    package func listen(port: UInt16, at address: IPAddress?, backlog: Int) throws(NetstackError) -> TCPListenerCore {
+        let binding = try listeners.free(bindable(address), port: port)
+        let listener = TCPListenerCore(binding, backlog: backlog, stack: self)
+        listeners[binding] = listener
+        return listener
+    }
+
+    /// As ``Stack/openUDP(port:at:)``.
+    package func openUDP(port: UInt16, at address: IPAddress?) throws(NetstackError) -> UDPSocketCore {
+        let binding = try sockets.free(bindable(address), port: port)
+        let socket = UDPSocketCore(binding, stack: self)
+        sockets[binding] = socket
+        return socket
+    }
+
     /// `address` if something may be bound to it.
-    func bindable(_ address: IPAddress?) throws(NetstackError) -> IPAddress? {
+    private func bindable(_ address: IPAddress?) throws(NetstackError) -> IPAddress? {
         if isShutDown { throw .stackShutDown }
         if let address,
             !nics.values.contains(where: { $0.owns(address) || $0.promiscuous && address.whyNotUnicast == nil })

@@ -142,7 +142,7 @@ extension StackCore {
             return false
         }
         if let listener {
-            afterTurn { listener.take(request) }
+            afterTurn { listener.open(request) }
         } else {
             undecided[request.id] = request
             halfOpen.add(source)
@@ -226,7 +226,7 @@ extension StackCore {
             source: TransportAddress(header.source, udp.sourcePort), destination: destination,
             payload: ByteBuffer(copying: payload.extracting(udp.payload)))
         if let socket {
-            afterTurn { socket.take(datagram, on: nic) }
+            afterTurn { socket.add(datagram, on: nic) }
         } else {
             afterTurn { nic.udpHandler?(datagram, header) }
         }

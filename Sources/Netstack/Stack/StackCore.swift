@@ -110,6 +110,20 @@ package final class StackCore {
         if depth == 0 { settle() }
     }
 
+    /// Runs `body` outside of the library, and tells nobody of what comes of it before it has returned: for code that
+    /// must hear of nothing meanwhile, like a channel's handler in the middle of an event.
+    package func withoutNews<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+        depth += 1
+        defer {
+            depth -= 1
+            if depth == 0 {
+                if !touched.isEmpty || !deferred.isEmpty { settleSoon() }
+                send()
+            }
+        }
+        return try body()
+    }
+
     /// Runs `body` inside the library, with one connection in it; nil if that is gone.
     @discardableResult
     func enter<Result>(_ block: TCPControlBlock, _ body: (UnsafeMutablePointer<tcp_pcb>) -> Result) -> Result? {
@@ -181,6 +195,10 @@ package final class StackCore {
         }
         owing.removeAll(keepingCapacity: true)
         depth -= 1
+        send()
+    }
+
+    private func send() {
         for nic in nics.values { nic.flush() }
         armTimer()
     }

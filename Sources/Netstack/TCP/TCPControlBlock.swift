@@ -66,7 +66,7 @@ package final class TCPControlBlock {
     private var received: Deque<ByteBuffer> = []
     private var receivedByteCount = 0
     /// Whether the peer has closed its direction. What it sent before may still be unread.
-    private var peerFinished = false
+    package private(set) var peerFinished = false
     private var writeClosed = false
     private var handshakeDone = false
     private var waitsForRoom = false
@@ -209,18 +209,32 @@ package final class TCPControlBlock {
     /// Whether the peer has begun the handshake and not finished it.
     var isHalfOpen: Bool { !handshakeDone && isPassive }
 
-    /// Whether a peer that falls silent is asked whether it is still there.
-    var isKeptAlive: Bool { isPassive && handshakeDone && !isReleased }
+    /// Whether the timers look at it for the sake of keep-alive.
+    var isKeptAlive: Bool { keepsAlive && handshakeDone && !isReleased }
 
     /// Whether `sequence` is among what has been sent and not acknowledged.
     func hasInFlight(_ sequence: UInt32) -> Bool { pcb.map { clwip_tcp_in_flight($0, sequence) != 0 } ?? false }
+
+    // MARK: Options
+
+    /// Whether a peer that falls silent is asked whether it is still there (RFC 9293 section 3.8.4).
+    package var keepsAlive: Bool {
+        get { pcb.map { clwip_tcp_keepalive_enabled($0) != 0 } ?? false }
+        set { stack.enter(self) { newValue ? clwip_tcp_keepalive_enable($0) : clwip_tcp_keepalive_disable($0) } }
+    }
+
+    /// Whether small segments are sent at once, without Nagle's algorithm (RFC 9293 section 3.7.4).
+    package var sendsAtOnce: Bool {
+        get { pcb.map { clwip_tcp_nagle_disabled($0) != 0 } ?? true }
+        set { stack.enter(self) { newValue ? clwip_tcp_nagle_disable($0) : clwip_tcp_nagle_enable($0) } }
+    }
 
     // MARK: Reading
 
     /// Whether everything the peer sent has been read, and its end seen.
     package var isFinished: Bool { peerFinished && received.isEmpty }
     /// Whether a read would not have to wait: for bytes, or the end.
-    var canRead: Bool { !received.isEmpty || peerFinished }
+    package var canRead: Bool { !received.isEmpty || peerFinished }
 
     /// Takes some of what has arrived, up to `limit` bytes, and opens the window by as much.
     package func read(upTo limit: Int = .max) -> ByteBuffer? {
@@ -242,7 +256,9 @@ package final class TCPControlBlock {
     // MARK: Writing
 
     /// Queues as much as there is room for; the rest stays in `bytes`, and the delegate hears when there is more room.
-    package func write(_ bytes: inout ByteBuffer) throws(NetstackError) {
+    ///
+    /// - Parameter more: whether another write follows at once, so that the two may share a packet.
+    package func write(_ bytes: inout ByteBuffer, more: Bool = false) throws(NetstackError) {
         if let failure { throw failure }
         guard pcb != nil, !isReleased, !writeClosed else { throw .closed }
         let code = stack.enter(self) { pcb in
@@ -251,12 +267,15 @@ package final class TCPControlBlock {
             let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
-                let count = nic.isFull ? 0 : min(room(pcb), bytes.readableBytes, most)
+                if nic.isFull { break }
+                if room(pcb) == 0 { tcp_output(pcb) }
+                let count = min(room(pcb), bytes.readableBytes, most)
                 if count == 0 { break }
                 code = bytes.withUnsafeReadableBytes { clwip_tcp_write(pcb, $0.baseAddress, UInt16(count), segment) }
                 if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
-                tcp_output(pcb)
+                if bytes.readableBytes > 0 { tcp_output(pcb) }
             }
+            if !more || bytes.readableBytes > 0 { tcp_output(pcb) }
             return code
         }
         waitsForRoom = bytes.readableBytes > 0

@@ -53,17 +53,18 @@ extension Stack {
 }
 
 /// A listener on the event loop.
-final class TCPListenerCore {
+package final class TCPListenerCore {
     private let binding: PortBinding
     private let backlog: Int
     private weak var stack: StackCore?
-    private var ready: Deque<TCPConnection> = []
+    private var ready: Deque<TCPControlBlock> = []
     private var opening = 0
     private var ended = false
-    private var error: NetstackError?
+    /// Why it has ended, if not by a close.
+    package private(set) var failure: NetstackError?
     private let waiters: LoopWaiters
-    /// Takes connections on the event loop, in place of the queue.
-    var handler: ((TCPControlBlock) -> Void)?
+    /// Called on the event loop when there is a connection to take, and when the listener has ended with a failure.
+    package var changed: (() -> Void)?
 
     init(_ binding: PortBinding, backlog: Int, stack: StackCore) {
         self.binding = binding
@@ -72,7 +73,9 @@ final class TCPListenerCore {
         waiters = LoopWaiters(executor: stack.executor)
     }
 
-    func take(_ request: TCPForwardRequest) {
+    package var localAddress: TransportAddress { binding.transportAddress }
+
+    func open(_ request: TCPForwardRequest) {
         guard !ended, ready.count + opening < backlog else { return request.drop() }
         opening += 1
         let accepted = request.accept { [weak self] result in
@@ -85,30 +88,36 @@ final class TCPListenerCore {
 
     private func deliver(_ block: TCPControlBlock) {
         guard !ended else { return block.reset() }
-        if let handler { return handler(block) }
-        ready.append(TCPConnection(block.bound))
-        waiters.resumeFirst()
+        ready.append(block)
+        if !waiters.resumeFirst() { changed?() }
     }
+
+    package var hasReady: Bool { !ready.isEmpty }
+
+    /// Takes a connection that waits.
+    package func take() -> TCPControlBlock? { ready.popFirst() }
 
     func next(isolation: isolated any Actor = #isolation) async throws -> TCPConnection? {
         // What is left is for whoever else waits.
         defer { if !ready.isEmpty { waiters.resumeFirst() } }
         while true {
-            if let connection = ready.popFirst() { return connection }
-            if let error { throw error }
+            if let block = take() { return TCPConnection(block.bound) }
+            if let failure { throw failure }
             if ended { return nil }
             try await waiters.join().wait()
         }
     }
 
-    func end(_ error: NetstackError?) {
+    package func end(_ error: NetstackError?) {
         guard !ended else { return }
         ended = true
-        self.error = error
-        handler = nil
-        // Their last references: dropping them resets them.
-        ready.removeAll()
+        failure = error
         if let stack, stack.listeners[binding] === self { stack.listeners[binding] = nil }
+        for block in ready { block.reset() }
+        ready.removeAll()
         waiters.resumeAll()
+        let changed = changed
+        self.changed = nil
+        if error != nil { changed?() }
     }
 }

@@ -58,17 +58,18 @@ extension Stack {
 }
 
 /// A UDP socket on the event loop.
-final class UDPSocketCore {
+package final class UDPSocketCore {
     private let binding: PortBinding
     private weak var stack: StackCore?
     private let limit: Int
     private var queue: Deque<UDPDatagram> = []
     private var queuedBytes = 0
     private var pendingError: NetstackError?
-    private var ended: NetstackError?
+    /// Why it has ended.
+    package private(set) var ended: NetstackError?
     private let waiters: LoopWaiters
-    /// Takes datagrams on the event loop, in place of the queue.
-    var handler: ((UDPDatagram, NetworkInterface) -> Void)?
+    /// Called on the event loop when there is a datagram or an error to take, and when the socket has ended.
+    package var changed: (() -> Void)?
 
     init(_ binding: PortBinding, stack: StackCore) {
         self.binding = binding
@@ -77,7 +78,9 @@ final class UDPSocketCore {
         waiters = LoopWaiters(executor: stack.executor)
     }
 
-    func send(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) {
+    package var localAddress: TransportAddress { binding.transportAddress }
+
+    package func send(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) {
         if let ended { throw ended }
         guard let stack else { throw .stackShutDown }
         let (nic, source) = try stack.path(to: destination.address, nic: nil, from: binding.address)
@@ -86,26 +89,35 @@ final class UDPSocketCore {
         try stack.send(datagram, on: nic)
     }
 
-    func take(_ datagram: UDPDatagram, on nic: NetworkInterface) {
-        if let handler { return handler(datagram, nic) }
+    func add(_ datagram: UDPDatagram, on nic: NetworkInterface) {
         // A datagram weighs more than its payload: else empty ones would be free.
         let weight = datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
         guard ended == nil, queuedBytes + weight <= limit else { return nic.statistics.socketFullDropped += 1 }
         queuedBytes += weight
         queue.append(datagram)
         waiters.resumeFirst()
+        changed?()
+    }
+
+    package var hasDatagrams: Bool { !queue.isEmpty }
+
+    /// Takes a datagram that waits.
+    package func take() -> UDPDatagram? {
+        guard let datagram = queue.popFirst() else { return nil }
+        queuedBytes -= datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
+        return datagram
+    }
+
+    /// Takes the error that has come back for a datagram.
+    package func takeError() -> NetstackError? {
+        defer { pendingError = nil }
+        return pendingError
     }
 
     func receive(isolation: isolated any Actor = #isolation) async throws -> UDPDatagram {
         while true {
-            if let error = pendingError {
-                pendingError = nil
-                throw error
-            }
-            if let datagram = queue.popFirst() {
-                queuedBytes -= datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
-                return datagram
-            }
+            if let error = takeError() { throw error }
+            if let datagram = take() { return datagram }
             if let ended { throw ended }
             try await waiters.join().wait()
         }
@@ -115,14 +127,17 @@ final class UDPSocketCore {
     func fail(_ error: NetstackError) {
         pendingError = error
         waiters.resumeFirst()
+        changed?()
     }
 
-    func end(_ error: NetstackError) {
+    package func end(_ error: NetstackError) {
         guard ended == nil else { return }
         ended = error
-        handler = nil
         if let stack, stack.sockets[binding] === self { stack.sockets[binding] = nil }
         waiters.resumeAll()
+        let changed = changed
+        self.changed = nil
+        changed?()
     }
 }
 

@@ -59,7 +59,7 @@ final class NameServer {
     func serve(on stack: isolated Stack, at addresses: [IPAddress]) throws {
         for address in Set(addresses) {
             let address = TransportAddress(address, Self.port)
-            try stack.serveUDP(at: address) { datagram, _ in self.receive(datagram) }
+            try stack.serveUDP(at: address) { self.receive($0) }
             try stack.serveTCP(at: address, backlog: Self.connectionLimit) { self.accept($0) }
         }
     }
