@@ -8,9 +8,10 @@ import NIOHTTP2
 import NIOPosix
 import NIOSSL
 
-/// Answers by path: `/hold` never, `/reset/N` by an error code, `/close` by ending the connection, `/goaway` after having
-/// said that the next stream is not taken, `/garbage` by what is no frame, `/echo` with the request's body, and everything
-/// else with the number of the connection.
+/// Answers by path: `/hold` never, `/hold-once` only on the second connection, `/reset/N` by an error code, `/close` by
+/// ending the connection, `/short` with less than it has announced, `/goaway` after having said that no further stream is
+/// taken, `/goaway/0` by saying that none has been, `/echo` with the request's body, and everything else with the number of
+/// the connection.
 struct HTTP2Server: Sendable {
     let port: Int
     private let state = NIOLockedValueBox(State())
@@ -74,6 +75,8 @@ struct HTTP2Server: Sendable {
         }
         channel.closeFuture.whenComplete { _ in closed.happen() }
         var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        // What is wrong is the client's to find.
+        connection.contentLengthValidation = .disabled
         connection.initialSettings = [HTTP2Setting(parameter: .maxConcurrentStreams, value: maximumStreams)]
         _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
             mode: .server, connectionConfiguration: connection, streamConfiguration: .init()
@@ -139,6 +142,12 @@ struct HTTP2Server: Sendable {
             let connection = context.channel.parent
             switch path.split(separator: "/").first {
             case "hold": server.holding.happen()
+            case "hold-once" where number == 1: server.holding.happen()
+            case "short":
+                let head = HTTPResponseHead(version: .http2, status: .ok, headers: ["content-length": "100"])
+                context.write(wrapOutboundOut(.head(head)), promise: nil)
+                context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: "x")))), promise: nil)
+                end(context)
             case "close": connection?.close(promise: nil)
             case "echo": end(context)
             case "reset":
@@ -147,12 +156,13 @@ struct HTTP2Server: Sendable {
                 let codec = try? context.pipeline.syncOperations.context(
                     handlerType: HTTP2FramePayloadToHTTP1ServerCodec.self)
                 codec?.writeAndFlush(NIOAny(HTTP2Frame.FramePayload.rstStream(code)), promise: nil)
-            case "goaway":
+            case "goaway" where number == 1:
+                let last: HTTP2StreamID = path == "/goaway" ? 1 : .rootStream
                 let frame = HTTP2Frame(
                     streamID: .rootStream,
-                    payload: .goAway(lastStreamID: 1, errorCode: .noError, opaqueData: nil))
+                    payload: .goAway(lastStreamID: last, errorCode: .noError, opaqueData: nil))
                 connection?.writeAndFlush(frame, promise: nil)
-                fallthrough
+                if path == "/goaway" { fallthrough }
             default:
                 begin(context)
                 context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: "\(number)")))), promise: nil)

@@ -137,6 +137,39 @@ struct HTTP2Tests {
         }
     }
 
+    @Test func whatAGoAwayLeavesOutIsSentOnAnotherConnection() async throws {
+        try await with { client, server in
+            let left = Task { try await client.get(server.url("/hold-once")).text() }
+            await server.holding.wait()
+            // The first stream is that of the request which waits, and no other is named.
+            try await #expect(client.get(server.url("/goaway/0")).text() == "2")
+            try await #expect(left.value == "2")
+        }
+    }
+
+    @Test func aStreamedBodyIsNotSentTwice() async throws {
+        try await with { client, server in
+            let refused = HTTP2ErrorCode.refusedStream.networkCode
+            let body = HTTPBody.stream(AsyncStream([ByteBuffer(string: "once")]))
+            await #expect(throws: HTTPClientError.self) {
+                try await client.post(server.url("/reset/\(refused)"), body: body)
+            }
+            #expect(server.resets == 1)
+        }
+    }
+
+    @Test func aStreamThatContradictsItselfEndsAlone() async throws {
+        try await with { client, server in
+            let other = Task { try await client.get(server.url("/hold")) }
+            await server.holding.wait()
+            await #expect(throws: HTTPClientError.self) { _ = try await client.get(server.url("/short")).text() }
+            try await getAll(1, client, server)
+            #expect(server.accepted == 1)
+            other.cancel()
+            _ = try? await other.value
+        }
+    }
+
     @Test func aConnectionThatEndsFailsItsRequestAndIsReplaced() async throws {
         try await with { client, server in
             await #expect {

@@ -170,6 +170,27 @@ struct PoolTests {
         #expect(asked.lowercased().contains("accept-encoding"))
     }
 
+    @Test func anEmptyBodyNeedsNoDecompression() async throws {
+        try await RawServer.run { connection in
+            let fields = "Content-Encoding: gzip\r\n"
+            _ = try await connection.head()
+            try await connection.send("HTTP/1.1 200 OK\r\n\(fields)Content-Length: 25\r\n\r\n")
+            _ = try await connection.head()
+            try await connection.send("HTTP/1.1 304 Not Modified\r\n\(fields)\r\n")
+            _ = try await connection.head()
+            try await connection.send(ServerConnection.ok("", fields))
+        } while: { server in
+            try await HTTPClient.with {
+                $0.decompression = .upTo(1000)
+            } _: { client in
+                try await #expect(client.head(server.url()).text() == "")
+                try await #expect(client.get(server.url()).text() == "")
+                try await #expect(client.get(server.url()).text() == "")
+                #expect(server.accepted == 1)
+            }
+        }
+    }
+
     @Test func aBodyThatGrowsBeyondTheLimitIsAnError() async throws {
         await #expect {
             _ = try await fetchCompressed(.upTo(4))

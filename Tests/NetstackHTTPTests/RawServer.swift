@@ -24,13 +24,14 @@ struct RawServer: Sendable {
         on address: String = "127.0.0.1", tls: NIOSSLContext? = nil, _ script: @escaping Script,
         while test: (RawServer) async throws -> Void
     ) async throws {
+        // Wrapped by whoever runs the script: one that nobody takes any more must not be a `NIOAsyncChannel`, which insists
+        // on being used.
         let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .childChannelOption(.autoRead, value: false)
             .bind(host: address, port: 0) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                    return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
-                        wrappingChannelSynchronously: channel,
-                        configuration: .init(isOutboundHalfClosureEnabled: false))
+                    return channel
                 }
             }
         let count = NIOLockedValueBox(0)
@@ -46,8 +47,8 @@ struct RawServer: Sendable {
                             }
                             group.addTask {
                                 // What a script throws is what its client did: closing early, most often.
-                                try? await channel.executeThenClose { inbound, _ in
-                                    try await script(ServerConnection(number, channel.channel, inbound))
+                                try? await wrap(channel).executeThenClose { inbound, _ in
+                                    try await script(ServerConnection(number, channel, inbound))
                                 }
                             }
                         }
@@ -60,6 +61,16 @@ struct RawServer: Sendable {
             group.cancelAll()
         }
     }
+}
+
+/// Lets a task use a channel, which begins to read.
+private func wrap(_ channel: any Channel) async throws -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
+    try await channel.eventLoop.submit {
+        let wrapped = try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+            wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: false))
+        try channel.syncOptions?.setOption(.autoRead, value: true)
+        return wrapped
+    }.get()
 }
 
 /// The server's side of a connection. Belongs to its script.

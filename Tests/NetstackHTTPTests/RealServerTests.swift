@@ -39,6 +39,20 @@ struct TLSTests {
         }
     }
 
+    @Test func isNotRedirectedToPlainText() async throws {
+        try await withServer { connection in
+            _ = try await connection.head()
+            try await connection.send("HTTP/1.1 308 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+        } _: { server, certificate in
+            try await HTTPClient.with {
+                $0.tls.trustRoots = .certificates([certificate])
+                $0.redirects = .follow(max: 3)
+            } _: { client in
+                try await #expect(client.get(server.url(scheme: "https")).status.code == 308)
+            }
+        }
+    }
+
     @Test func refusesACertificateItDoesNotTrust() async throws {
         try await withServer { server, _ in
             try await HTTPClient.with { client in

@@ -38,7 +38,8 @@ extension HTTPClient {
     public enum RedirectPolicy: Hashable, Sendable {
         /// It is returned.
         case never
-        /// It is followed, at most `max` times for one request. One that asks for a streamed body again is returned.
+        /// It is followed, at most `max` times for one request. One that asks for a streamed body again, or leads from
+        /// https to http, is returned.
         case follow(max: Int)
     }
 

@@ -101,11 +101,16 @@ public final class HTTPClient: Sendable {
             } catch let failure as UnansweredRequest {
                 logger.debug("no answer", metadata: ["attempt": "\(attempt)", "error": "\(failure.cause)"])
                 // A server may close each connection that is kept, or refuse stream after stream.
-                guard !isFresh || failure.cause.isRefusal, attempt < Self.attemptLimit else { throw failure.cause }
+                let isRefusal = failure.cause.isRefusal
+                guard !isFresh || isRefusal || failure.cause.isCancellation, attempt < Self.attemptLimit else {
+                    throw failure.cause
+                }
+                // What a server refuses has had its body sent, in part.
+                if failure.wasSent || isRefusal {
+                    guard body?.isReplayable ?? true else { throw failure.cause }
+                }
                 if failure.wasSent {
-                    guard !wantsFresh, request.method.isIdempotent, body?.isReplayable ?? true else {
-                        throw failure.cause
-                    }
+                    guard !wantsFresh, request.method.isIdempotent else { throw failure.cause }
                     wantsFresh = true
                 }
             }

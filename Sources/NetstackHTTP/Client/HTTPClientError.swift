@@ -22,7 +22,7 @@ public enum HTTPClientError: Error, Sendable {
     case timedOut(Timeout)
     /// The server closed the connection before the response was complete.
     case connectionClosed(underlying: (any Error)?)
-    /// The server ended this exchange, with an error code of RFC 9113 section 7, and went on with others.
+    /// The stream of this exchange was reset, with an error code of RFC 9113 section 7; others went on.
     case streamReset(code: Int)
     /// What the server sent is not HTTP.
     case invalidResponse(underlying: any Error)
@@ -62,7 +62,7 @@ extension HTTPClientError: CustomStringConvertible {
         case .timedOut(.total): "response was not complete in time"
         case .connectionClosed(let underlying):
             "server closed the connection early" + (underlying.map { ": \($0)" } ?? "")
-        case .streamReset(let code): "server ended the exchange with \(HTTP2ErrorCode(networkCode: code))"
+        case .streamReset(let code): "stream was reset: \(HTTP2ErrorCode(networkCode: code))"
         case .invalidResponse(let underlying): "server does not speak HTTP: \(underlying)"
         case .decompressionFailed(let underlying): "body can't be decompressed: \(underlying)"
         case .bodyLengthMismatch(let declared, let sent): "body of \(sent) bytes was declared to have \(declared)"
@@ -107,6 +107,8 @@ struct UnansweredRequest: Error {
     init?(_ error: any Error) {
         switch error as? HTTPClientError {
         case let cause? where cause.isRefusal: self.init(wasSent: false, cause: cause)
+        // What becomes of the streams that the last words of a connection leave out (RFC 9113 section 6.8).
+        case let cause? where cause.isCancellation: self.init(wasSent: true, cause: cause)
         // A part of a head is an answer.
         case .connectionClosed(let underlying)? where !(underlying is HTTPParserError):
             self.init(wasSent: true, cause: .connectionClosed(underlying: underlying))
@@ -116,6 +118,20 @@ struct UnansweredRequest: Error {
 }
 
 extension HTTPClientError {
+    /// Whether it is what a server does that has sent a whole response and does not want the rest of the request: it closes
+    /// the connection (RFC 9112 section 9.6), or resets the stream without an error (RFC 9113 section 8.1).
+    var mayFollowAResponse: Bool {
+        switch self {
+        case .connectionClosed: true
+        case .streamReset(let code): code == HTTP2ErrorCode.noError.networkCode
+        default: false
+        }
+    }
+
+    var isCancellation: Bool {
+        if case .streamReset(let code) = self { code == HTTP2ErrorCode.cancel.networkCode } else { false }
+    }
+
     /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
     var isRefusal: Bool {
         if case .streamReset(let code) = self { code == HTTP2ErrorCode.refusedStream.networkCode } else { false }

@@ -5,7 +5,7 @@ public import NIOCore
 
 /// A response whose body has yet to be read.
 ///
-/// A response that is dropped before the end of its body closes its connection.
+/// A response that is dropped before the end of its body ends its exchange: the stream of HTTP/2, the connection of HTTP/1.1.
 public struct HTTPClientResponse: Sendable {
     public let status: HTTPResponse.Status
     public let headerFields: HTTPFields
@@ -17,7 +17,7 @@ public struct HTTPClientResponse: Sendable {
 ///
 /// Chunks are handed on as they arrive, transfer coding removed. While nobody asks for the next ones the connection is
 /// not read, and the server is held back by TCP. Iteration ends when the body is complete, and throws `HTTPClientError`
-/// when it can't become so; cancelling the iterating task closes the connection.
+/// when it can't become so; cancelling the iterating task ends the exchange.
 public struct HTTPResponseBody: AsyncSequence, Sendable {
     public typealias Element = ByteBuffer
 

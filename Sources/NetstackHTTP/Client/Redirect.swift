@@ -8,7 +8,7 @@ struct Redirect {
     let body: HTTPBody?
     let url: HTTPURL
 
-    /// Nil if the response is no redirect, or asks for a body again that can't be sent twice.
+    /// Nil if the response is no redirect, asks for a body again that can't be sent twice, or leads from https to http.
     ///
     /// - Throws: `HTTPClientError.invalidURL` if the response leads nowhere.
     init?(
@@ -25,6 +25,7 @@ struct Redirect {
         }
         guard becomesGet || body?.isReplayable ?? true else { return nil }
         let target = try url.resolving(location)
+        guard url.origin.scheme == .http || target.origin.scheme == .https else { return nil }
         var fields = request.headerFields
         if becomesGet {
             for name in [.contentType, .contentEncoding, .contentLanguage, .contentLocation] as [HTTPField.Name] {

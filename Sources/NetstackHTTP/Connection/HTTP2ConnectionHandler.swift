@@ -89,8 +89,25 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
         }
     }
 
-    /// What concerns one stream is told to that stream.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { close(HTTPClientError(ofChannel: error)) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if !Self.concernsOneStream(error) { close(HTTPClientError(ofChannel: error)) }
+    }
+
+    /// Whether the stream with the error has been reset, and the connection goes on (RFC 9113 section 5.4.2).
+    private static func concernsOneStream(_ error: any Error) -> Bool {
+        switch error {
+        case is NIOHTTP2Errors.ContentLengthViolated, is NIOHTTP2Errors.ContentLengthHeadersMismatch,
+            is NIOHTTP2Errors.ContentLengthHeaderNegative, is NIOHTTP2Errors.ContentLengthHeaderMalformedValue,
+            is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue,
+            is NIOHTTP2Errors.ForbiddenHeaderField, is NIOHTTP2Errors.InvalidPseudoHeaderValue,
+            is NIOHTTP2Errors.MissingPseudoHeader, is NIOHTTP2Errors.DuplicatePseudoHeader,
+            is NIOHTTP2Errors.PseudoHeaderAfterRegularHeader, is NIOHTTP2Errors.UnknownPseudoHeader,
+            is NIOHTTP2Errors.InvalidPseudoHeaders, is NIOHTTP2Errors.InvalidStatusValue,
+            is NIOHTTP2Errors.TrailersWithoutEndStream, is NIOHTTP2Errors.StreamError:
+            true
+        default: false
+        }
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         close(Self.closed)

@@ -3,6 +3,7 @@
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
+import NIOHTTPCompression
 import NIOHTTPTypesHTTP1
 
 /// Turns requests into channel writes and channel reads into responses.
@@ -75,6 +76,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         timer?.cancel()
         let exchange = HTTPExchange(
             id, context.eventLoop, head: continuation, requestPersists: pool != nil && head.isKeepAlive)
+        exchange.hasNoContent = head.method == .HEAD
         state = .exchanging(exchange)
         exchange.totalTimer = deadline.map { deadline in
             context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [self] in
@@ -137,6 +139,10 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         case .head(let head):
             do {
                 let response = try HTTPResponse(head)
+                // RFC 9110 section 6.4.1.
+                if [204, 304].contains(head.status.code) || head.headers["content-length"] == ["0"] {
+                    exchange.hasNoContent = true
+                }
                 exchange.progress.responseDidBegin(response.status, persists: head.isKeepAlive)
                 let demand = ResponseDemand(
                     connection: HTTPConnection(self, context.channel), exchange: exchange.id)
@@ -209,6 +215,12 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     // MARK: Failures
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A body that is not there can't be decompressed, and its end follows.
+        if case .exchanging(let exchange) = state, exchange.hasNoContent,
+            (error as? NIOHTTPDecompression.ExtraDecompressionError) == .truncatedData
+        {
+            return
+        }
         close(HTTPClientError(ofChannel: error))
     }
 
@@ -235,7 +247,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
             exchange.stop(error)
             deliver(exchange)
             exchange.head?.resume(throwing: UnansweredRequest(error) ?? error)
-            if exchange.progress.responseEnded, case HTTPClientError.connectionClosed = error {
+            if exchange.progress.responseEnded, (error as? HTTPClientError)?.mayFollowAResponse == true {
                 // The server did not wait for the rest of the request, but its response is whole.
                 exchange.source?.finish()
             } else {

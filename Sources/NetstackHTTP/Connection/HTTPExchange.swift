@@ -62,6 +62,8 @@ final class HTTPExchange {
     var source: HTTPResponseBody.Producer.Source?
     /// Chunks of the read that is under way.
     var chunks: [ByteBuffer] = []
+    /// Whether the response is known to have no body.
+    var hasNoContent = false
     /// Whether whoever reads the response wants more of it.
     var wantsMore = true
     /// Sends the request's body.

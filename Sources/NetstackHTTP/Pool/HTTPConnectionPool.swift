@@ -120,7 +120,6 @@ final class HTTPConnectionPool: Sendable {
             update { $0.failedToOpen(origin) }
             throw Self.failure(error, origin)
         }
-        let isOpen = ledger.withLockedValue { !$0.isShutDown }
         switch transport {
         case .http1(let connection):
             update { $0.opened(connection, origin) }
@@ -142,6 +141,9 @@ final class HTTPConnectionPool: Sendable {
             return try await openStream(of: session)
         }
     }
+
+    /// To be asked after a connection has been entered: then either this or the shutdown closes it.
+    private var isOpen: Bool { ledger.withLockedValue { !$0.isShutDown } }
 
     /// What kept a connection from opening.
     private static func failure(_ error: any Error, _ origin: HTTPOrigin) -> any Error {

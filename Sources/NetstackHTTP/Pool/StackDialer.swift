@@ -90,23 +90,24 @@ struct StackDialer: HTTPDialer {
                 }
             }
             tryNext()
-            while underway > 0, let outcome = try await group.next() {
+            var winner: (any Channel)?
+            while winner == nil, underway > 0, !Task.isCancelled, let outcome = try await group.next() {
                 switch outcome {
                 case nil: tryNext()
                 case .failure(let error)?:
                     underway -= 1
-                    try Task.checkCancellation()
                     failure = error
                     tryNext()
-                case .success(let channel)?:
-                    group.cancelAll()
-                    // Another may have been quick enough, too.
-                    for try await case .success(let late)?? in group { late.close(promise: nil) }
-                    return channel
+                case .success(let channel)?: winner = channel
                 }
             }
             group.cancelAll()
-            throw failure
+            // Another may have been quick enough, too.
+            while let outcome = try await group.next() {
+                if case .success(let late)? = outcome { late.close(promise: nil) }
+            }
+            guard let winner else { throw Task.isCancelled ? CancellationError() : failure }
+            return winner
         }
     }
 
