@@ -7,7 +7,10 @@ FORMATTED := Package.swift Sources Tests Examples Fuzz/Targets Benchmarks/Packag
 TOOLS := curl dnsutils hping3 iproute2 iputils-ping ncat nftables nmap socat traceroute
 PEERS := golang-go golang-gvisor-gvisor-dev
 
-.PHONY: demo test test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
+# Packages of their own, for what they depend on.
+EXAMPLES := hummingbird-app
+
+.PHONY: demo test examples test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
@@ -40,6 +43,11 @@ truth: setup
 # A package outside of this one that depends on it by path, builds, and makes one request.
 consumer: setup
 	Tests/Consumer/run
+
+# The examples that are packages of their own, built and run.
+examples: setup
+	@$(MAKE) --no-print-directory setup PACKAGES=curl
+	for example in $(EXAMPLES); do $(SWIFT) run --package-path Examples/$$example || exit 1; done
 
 # Each target for a while, under libFuzzer and the address sanitizer. See Fuzz/README.md.
 SECONDS ?= 60
