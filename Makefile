@@ -8,7 +8,7 @@ TOOLS := curl dnsutils hping3 iproute2 iputils-ping ncat nftables nmap socat tra
 PEERS := golang-go golang-gvisor-gvisor-dev
 
 # Packages of their own, for what they depend on.
-EXAMPLES := hummingbird-app
+EXAMPLES := hummingbird-app grpc-call
 
 .PHONY: demo test examples test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
 
