@@ -90,6 +90,12 @@ let package = Package(
             name: "example-custom-link", dependencies: ["Netstack", "VNI", nio], path: "Examples/custom-link",
             swiftSettings: settings),
         .executableTarget(
+            name: "example-websocket",
+            dependencies: [
+                "Netstack", "NetstackNIO", nio, nioHTTP1, .product(name: "NIOWebSocket", package: "swift-nio"),
+            ],
+            path: "Examples/websocket", swiftSettings: settings),
+        .executableTarget(
             name: "example-vni", dependencies: ["Netstack", "NetstackHTTP", "VNI", nio, httpTypes],
             path: "Examples/vni",
             swiftSettings: settings),
@@ -136,6 +142,7 @@ let package = Package(
             name: "ProcessTests",
             dependencies: [
                 "TestSupport", "example-raw-lwip", "example-memory", "example-custom-link", "example-vni",
+                "example-websocket",
                 "stack-churn",
                 "vni-demo",
             ],

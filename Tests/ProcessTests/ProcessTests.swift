@@ -44,6 +44,11 @@ private func run(_ name: String, _ arguments: String...) async throws -> (output
         #expect(result.output.hasPrefix("100.127.255.254 answered after "))
     }
 
+    @Test func aWebSocketBetweenTwoStacks() async throws {
+        let result = try await run("example-websocket")
+        #expect(result == ("Hello\nfrom a stack\nto another\n", 0))
+    }
+
     @Test func theRawAPI() async throws {
         let result = try await run("example-raw-lwip")
         #expect(result.status == 0)
