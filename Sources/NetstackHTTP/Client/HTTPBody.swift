@@ -29,8 +29,11 @@ public struct HTTPBody: Sendable {
 
     /// Chunks that are produced while they are sent. They are sent as they come and should be large.
     ///
-    /// - Parameter length: how many bytes there will be. Without it the body is sent with chunked transfer coding. The
-    ///   request fails with `HTTPClientError.bodyLengthMismatch` when the chunks add up to something else.
+    /// - Parameters:
+    ///   - chunks: are read as fast as the server takes them.
+    ///   - length: how many bytes there will be. Without it the body is sent with chunked transfer coding, or as a stream
+    ///     that ends when it ends. The request fails with `HTTPClientError.bodyLengthMismatch` when the chunks add up to
+    ///     something else.
     public static func stream<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks, length: Int? = nil) -> HTTPBody
     where Chunks.Element == ByteBuffer {
         HTTPBody(

@@ -14,7 +14,9 @@ extension HTTPClient {
         public var idleTimeout: Duration = .seconds(60)
         /// How long a request may take up to the end of its response's body; nil for any time.
         public var totalTimeout: Duration?
+        /// Whether redirects are followed.
         public var redirects = RedirectPolicy.never
+        /// Whether bodies are asked for in compressed form, and decompressed.
         public var decompression = DecompressionPolicy.never
         /// Verifies certificates by default. Where it names no application protocols, the server is offered HTTP/2 and
         /// HTTP/1.1.
@@ -27,6 +29,7 @@ extension HTTPClient {
         public var maximumWaitingRequestsPerOrigin = 1024
         /// How long a connection is kept for the next request.
         public var keepAlive: Duration = .seconds(60)
+        /// Hears of connections and of what is sent again, at level debug.
         public var logger: Logger
 
         public init(logger: Logger = Logger(label: "netstack.http")) {

@@ -27,7 +27,9 @@ public final class HTTPClient: Sendable {
 
     /// Fetches a URL.
     ///
-    /// - Parameter url: `scheme://host[:port]/path?query` with the scheme http or https; IPv6 addresses in brackets.
+    /// - Parameters:
+    ///   - url: `scheme://host[:port]/path?query` with the scheme http or https; IPv6 addresses in brackets.
+    ///   - headerFields: are sent with it.
     /// - Throws: as `execute(_:body:)`.
     public func get(_ url: String, headerFields: HTTPFields = [:]) async throws -> HTTPClientResponse {
         try await execute(HTTPRequest(.get, HTTPURL(url), headerFields), body: nil)

@@ -7,7 +7,9 @@ public import NIOCore
 ///
 /// A response that is dropped before the end of its body ends its exchange: the stream of HTTP/2, the connection of HTTP/1.1.
 public struct HTTPClientResponse: Sendable {
+    /// What has become of the request.
     public let status: HTTPResponse.Status
+    /// All fields, those of framing included.
     public let headerFields: HTTPFields
     /// Empty if the response has none.
     public let body: HTTPResponseBody

@@ -139,9 +139,11 @@ extension HTTPClient {
     /// A client whose connections go through a stack.
     ///
     /// - Parameters:
+    ///   - stack: what is dialled through.
     ///   - nic: the NIC to dial through, instead of the one that the stack's routes lead to.
     ///   - resolver: turns host names into addresses. By default `Stack.resolve` does, so that an entrance's queries go
     ///     to its exit and nowhere else; for a stack without name servers, the system.
+    ///   - configuration: limits and policies.
     public convenience init(
         stack: Stack, nic: NICID? = nil, resolver: (any HostResolver)? = nil,
         configuration: Configuration = Configuration()
