@@ -212,7 +212,7 @@ import VNI
     }
 
     @Test func closesAConnectionThatIsIdle() async throws {
-        try await Tunnel.with(names: table([:]), patience: .seconds(2)) { tunnel in
+        try await Tunnel.with(names: table([:]), patience: .seconds(5)) { tunnel in
             let connection = try await tunnel.connectToNameServer()
             // The beginning of a query is none.
             try await connection.write(ByteBuffer(integer: UInt16(100)))
