@@ -12,8 +12,8 @@ final class LoopWaiters {
 
     var isEmpty: Bool { waiting.isEmpty }
 
-    /// Takes a place: `try await line.join().wait()`. From now on nothing happens unseen, even where the call of
-    /// `wait` leaves the actor for a moment, as it does for a task that prefers another executor.
+    /// Takes a place, which has to be waited in: `try await line.join().wait()`. From now on nothing happens unseen, even
+    /// where the call of `wait` leaves the actor for a moment, as it does for a task that prefers another executor.
     func join() -> Place {
         let place = Place(self)
         waiting.append(place)

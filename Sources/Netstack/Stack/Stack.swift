@@ -158,8 +158,7 @@ public actor Stack {
         _ make: @escaping (TCPControlBlock) throws -> Result
     ) async throws -> Result {
         let line = LoopWaiters(executor: core.executor)
-        let place = line.join()
-        var outcome = Swift.Result<Result, any Error>.failure(CancellationError())
+        var outcome: Swift.Result<Result, any Error>?
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
             outcome = Swift.Result { try make(opened.get()) }
             line.resumeFirst()
@@ -169,13 +168,15 @@ public actor Stack {
             if reach.value.isOpening { reach.value.end(.timedOut(destination), tellPeer: true) }
         }
         defer { deadline.cancel() }
-        do {
-            try await place.wait()
-        } catch {
-            block.reset()
-            throw error
+        while true {
+            if let outcome { return try outcome.get() }
+            do {
+                try await line.join().wait()
+            } catch {
+                block.reset()
+                throw error
+            }
         }
-        return try outcome.get()
     }
 
     /// Accepts connections to a port.
@@ -211,9 +212,10 @@ public actor Stack {
         guard (0...65000).contains(payloadSize) else { throw NetstackError.datagramTooLong(payloadSize, limit: 65000) }
         let core = core
         let line = LoopWaiters(executor: core.executor)
-        let place = line.join()
+        var answer: Result<Void, NetstackError>?
         let (identifier, sequence) = try core.sendEcho(to: destination, nic: nic, payloadSize: payloadSize) {
-            line.resumeFirst($0.mapError { $0 })
+            answer = $0
+            line.resumeFirst()
         }
         let box = box
         let giveUp: @Sendable () -> Void = {
@@ -227,7 +229,8 @@ public actor Stack {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        try await place.wait()
+        while answer == nil { try await line.join().wait() }
+        try answer?.get()
         return clock.now - start
     }
 
