@@ -111,7 +111,7 @@ let package = Package(
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "Netstack", nio], swiftSettings: settings),
         .testTarget(
             name: "NetstackTests",
-            dependencies: ["Netstack", "TestSupport", nio, nioPosix],
+            dependencies: ["Netstack", "TestSupport", nio, nioPosix, concurrencyHelpers],
             swiftSettings: settings),
         .testTarget(
             name: "NetstackLinksTests",

@@ -1,9 +1,9 @@
 // Connections between two stacks of ours, through the public API.
 
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Netstack
-import Synchronization
 import TestSupport
 import Testing
 
@@ -314,17 +314,17 @@ private final class LoopTasks: TaskExecutor {
 private final class Race: Sendable {
     let flows: Int
     let length: Int
-    private let state: Mutex<(counts: [Int], whenTheFirstWasDone: [Int]?)>
+    private let state: NIOLockedValueBox<(counts: [Int], whenTheFirstWasDone: [Int]?)>
 
     init(flows: Int, length: Int) {
         (self.flows, self.length) = (flows, length)
-        state = Mutex((Array(repeating: 0, count: flows), nil))
+        state = NIOLockedValueBox((Array(repeating: 0, count: flows), nil))
     }
 
-    var whenTheFirstWasDone: [Int]? { state.withLock { $0.whenTheFirstWasDone } }
+    var whenTheFirstWasDone: [Int]? { state.withLockedValue { $0.whenTheFirstWasDone } }
 
     func reached(_ count: Int, _ flow: Int) {
-        state.withLock {
+        state.withLockedValue {
             $0.counts[flow] = count
             if count == length, $0.whenTheFirstWasDone == nil { $0.whenTheFirstWasDone = $0.counts }
         }
