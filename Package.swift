@@ -101,7 +101,10 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "TestSupport",
-            dependencies: ["Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging],
+            dependencies: [
+                "Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
             path: "Tests/TestSupport",
             swiftSettings: settings),
         .target(

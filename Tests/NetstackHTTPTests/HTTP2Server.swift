@@ -7,6 +7,7 @@ import NIOHTTP1
 import NIOHTTP2
 import NIOPosix
 import NIOSSL
+import TestSupport
 
 /// Answers by path: `/hold` never, `/hold-once` only on the second connection, `/reset/N` by an error code, `/close` by
 /// ending the connection, `/short` with less than it has announced, `/goaway` after having said that no further stream is
@@ -40,9 +41,7 @@ struct HTTP2Server: Sendable {
     static func run(
         _ identity: TLSIdentity, maximumStreams: Int = 100, _ test: (HTTP2Server) async throws -> Void
     ) async throws {
-        var configuration = try identity.serverConfiguration()
-        configuration.applicationProtocols = ["h2"]
-        let context = try NIOSSLContext(configuration: configuration)
+        let context = try identity.serverContext(protocols: ["h2"])
         // Its port is known only once it listens.
         let box = NIOLockedValueBox<HTTP2Server?>(nil)
         let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)

@@ -4,6 +4,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
 import NIOPosix
+import Netstack
 import NetstackHTTP
 
 struct KernelDialer: HTTPDialer {
@@ -90,4 +91,12 @@ struct TestingDialer: HTTPDialer {
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: port)).get()
         return channel
     }
+}
+
+/// Knows one name.
+struct FixedResolver: HostResolver {
+    let name: String
+    let addresses: [IPAddress]
+
+    func resolve(_ host: String) async throws -> [IPAddress] { host == name ? addresses : [] }
 }

@@ -28,6 +28,22 @@ struct PoolTests {
     }
 
     @Test func tooManyThatWaitAreToldSo() async throws {
+        try await withTheConnectionInUse {
+            $0.maximumWaitingRequestsPerOrigin = 0
+        } _: { client, url in
+            await #expect {
+                _ = try await client.get(url)
+            } throws: {
+                guard case HTTPClientError.tooManyWaitingRequests(limit: 0) = $0 else { return false }
+                return true
+            }
+        }
+    }
+
+    /// Runs a test while the one connection that there may be to a server has a request which is not answered.
+    private func withTheConnectionInUse(
+        _ configure: (inout HTTPClient.Configuration) -> Void, _ test: (HTTPClient, String) async throws -> Void
+    ) async throws {
         let held = Event()
         try await RawServer.run { connection in
             _ = try await connection.head()
@@ -36,16 +52,11 @@ struct PoolTests {
         } while: { server in
             try await HTTPClient.with {
                 $0.maximumConnectionsPerOrigin = 1
-                $0.maximumWaitingRequestsPerOrigin = 0
+                configure(&$0)
             } _: { client in
                 let request = Task { try await client.get(server.url()) }
                 await held.wait()
-                await #expect {
-                    _ = try await client.get(server.url())
-                } throws: {
-                    guard case HTTPClientError.tooManyWaitingRequests(limit: 0) = $0 else { return false }
-                    return true
-                }
+                try await test(client, server.url())
                 request.cancel()
                 _ = try? await request.value
             }
@@ -54,32 +65,20 @@ struct PoolTests {
 
     @Test("who waits for a connection can be cancelled, and is not kept for ever", arguments: [true, false])
     func waitingEnds(_ isCancelled: Bool) async throws {
-        let held = Event()
-        try await RawServer.run { connection in
-            _ = try await connection.head()
-            held.happen()
-            try await connection.untilClosed()
-        } while: { server in
-            try await HTTPClient.with {
-                $0.maximumConnectionsPerOrigin = 1
-                if !isCancelled { $0.connectTimeout = .milliseconds(500) }
-            } _: { client in
-                let first = Task { try await client.get(server.url()) }
-                await held.wait()
-                let second = Task { try await client.get(server.url()) }
-                if isCancelled {
-                    second.cancel()
-                    await #expect(throws: CancellationError.self) { try await second.value }
-                } else {
-                    await #expect {
-                        _ = try await second.value
-                    } throws: {
-                        guard case HTTPClientError.timedOut(.connect) = $0 else { return false }
-                        return true
-                    }
+        try await withTheConnectionInUse {
+            if !isCancelled { $0.connectTimeout = .milliseconds(500) }
+        } _: { client, url in
+            let second = Task { try await client.get(url) }
+            if isCancelled {
+                second.cancel()
+                await #expect(throws: CancellationError.self) { try await second.value }
+            } else {
+                await #expect {
+                    _ = try await second.value
+                } throws: {
+                    guard case HTTPClientError.timedOut(.connect) = $0 else { return false }
+                    return true
                 }
-                first.cancel()
-                _ = try? await first.value
             }
         }
     }
@@ -107,12 +106,6 @@ struct PoolTests {
         }
     }
 
-    private struct FixedResolver: HostResolver {
-        let addresses: [IPAddress]
-
-        func resolve(_ host: String) async throws -> [IPAddress] { addresses }
-    }
-
     @Test func anAddressThatIsSilentDoesNotHoldUpTheNext() async throws {
         try await StackPair.with(farPromiscuous: true) { pair in
             // Nobody answers for the first address: SYNs to it are left undecided.
@@ -125,7 +118,7 @@ struct PoolTests {
                     try await connection.write("HTTP/1.1 204 No Content\r\n\r\n")
                 }
             }
-            let resolver = FixedResolver(addresses: [silent, StackPair.farAddress])
+            let resolver = FixedResolver(name: "name.example", addresses: [silent, StackPair.farAddress])
             let client = HTTPClient(stack: pair.near, resolver: resolver)
             try await #expect(client.get("http://name.example/").status == .noContent)
             await client.shutdown()

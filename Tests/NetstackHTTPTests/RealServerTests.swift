@@ -19,7 +19,7 @@ struct TLSTests {
         _ test: @escaping (RawServer, NIOSSLCertificate) async throws -> Void
     ) async throws {
         try await TLSIdentity.with(names) { identity in
-            let context = try NIOSSLContext(configuration: identity.serverConfiguration())
+            let context = try identity.serverContext()
             try await RawServer.run(tls: context, script) { try await test($0, identity.certificate) }
         }
     }
@@ -142,14 +142,6 @@ struct TLSTests {
     }
 }
 
-/// Knows one name.
-private struct FixedResolver: HostResolver {
-    let name: String
-    let address: IPAddress
-
-    func resolve(_ host: String) async throws -> [IPAddress] { host == name ? [address] : [] }
-}
-
 extension TLSTests {
     @Test func fetchesByNameThroughATunnel() async throws {
         try await withServer(for: "DNS:web.example") { server, certificate in
@@ -158,7 +150,8 @@ extension TLSTests {
                 configuration.tls.trustRoots = .certificates([certificate])
                 let client = HTTPClient(
                     stack: tunnel.entrance.stack, nic: VirtualInterface.nic,
-                    resolver: FixedResolver(name: "web.example", address: Tunnel.host), configuration: configuration)
+                    resolver: FixedResolver(name: "web.example", addresses: [Tunnel.host]), configuration: configuration
+                )
                 for number in 1...3 {
                     let response = try await client.get(server.url(scheme: "https", host: "web.example"))
                     try await #expect(response.text() == "\(number)")
@@ -185,21 +178,13 @@ struct PythonServerTests {
         try await withFolder { folder in
             let content = Data((0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
             try content.write(to: URL(fileURLWithPath: "\(folder)/file.bin"))
-            let server = try ChildProcess([
+            try await ChildProcess.with([
                 "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder,
-            ])
-            let result: Result<Void, any Error>
-            do {
+            ]) { server in
                 // "Serving HTTP on 127.0.0.1 port 40000 (http://127.0.0.1:40000/) ..."
                 let line = try await server.line { $0.contains("(http") }
                 try await test(String(#require(line.split { "()".contains($0) }.dropFirst().first)), content)
-                result = .success(())
-            } catch {
-                result = .failure(error)
             }
-            server.kill()
-            _ = try await server.finish()
-            try result.get()
         }
     }
 
@@ -236,19 +221,11 @@ struct NGHTTP2ServerTests {
     /// Runs the server of nghttp2, which speaks nothing but HTTP/2, and sends back what is posted.
     private func withServer(_ test: (String, TLSIdentity) async throws -> Void) async throws {
         try await TLSIdentity.with { identity in
-            let server = try ChildProcess([
+            try await ChildProcess.with([
                 "nghttpd", "--address=127.0.0.1", "--echo-upload", "0", identity.keyFile, identity.certificateFile,
-            ])
-            let result: Result<Void, any Error>
-            do {
+            ]) { server in
                 try await test("https://localhost:\(server.listeningPort())/", identity)
-                result = .success(())
-            } catch {
-                result = .failure(error)
             }
-            server.kill()
-            _ = try await server.finish()
-            try result.get()
         }
     }
 
@@ -280,7 +257,7 @@ struct NGHTTP2ServerTests {
                 configuration.tls.trustRoots = .certificates([identity.certificate])
                 let client = HTTPClient(
                     stack: tunnel.entrance.stack, nic: VirtualInterface.nic,
-                    resolver: FixedResolver(name: "localhost", address: Tunnel.host), configuration: configuration)
+                    resolver: FixedResolver(name: "localhost", addresses: [Tunnel.host]), configuration: configuration)
                 let body = pattern(4_000_000)
                 let response = try await client.post(url, body: .bytes(body))
                 try await #expect(response.body.collect(upTo: 4_000_000) == body)

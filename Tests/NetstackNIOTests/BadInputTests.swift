@@ -183,27 +183,28 @@ private struct Site: Sendable {
 
     @Test(.enabled(if: ChildProcess.isInstalled("openssl")))
     func aLinkGoneDuringATLSHandshakeEndsBothChannels() async throws {
-        let identity = try await Identity.make()
-        try await Site.run { site in
-            let near = Bytes()
-            let far = Bytes { event, _ in
-                // The client's first message is there; its answer will never be.
-                if event == .read { Task { try await site.pair.near.removeNIC(1) } }
-            }
-            let server = try await site.listen(children: site.adding(far))
-            let client = site.client(near).channelInitializer { channel in
-                site.living.add(channel)
-                return channel.eventLoop.makeCompletedFuture {
-                    let tls = try NIOSSLClientHandler(
-                        context: identity.client(protocols: []), serverHostname: "localhost")
-                    try channel.pipeline.syncOperations.addHandlers(tls, near)
+        try await TLSIdentity.with { identity in
+            try await Site.run { site in
+                let near = Bytes()
+                let far = Bytes { event, _ in
+                    // The client's first message is there; its answer will never be.
+                    if event == .read { Task { try await site.pair.near.removeNIC(1) } }
                 }
+                let server = try await site.listen(children: site.adding(far))
+                let client = site.client(near).channelInitializer { channel in
+                    site.living.add(channel)
+                    return channel.eventLoop.makeCompletedFuture {
+                        let tls = try NIOSSLClientHandler(
+                            context: identity.clientContext(), serverHostname: "localhost")
+                        try channel.pipeline.syncOperations.addHandlers(tls, near)
+                    }
+                }
+                _ = try await client.connect(to: site.farAddress(UInt16(#require(server.localAddress?.port)))).get()
+                await near.until(.removed)
+                await far.until(.removed)
+                #expect(near.errors.contains { if case NetstackError.linkDown = $0 { true } else { false } })
+                try await server.close().get()
             }
-            _ = try await client.connect(to: site.farAddress(UInt16(#require(server.localAddress?.port)))).get()
-            await near.until(.removed)
-            await far.until(.removed)
-            #expect(near.errors.contains { if case NetstackError.linkDown = $0 { true } else { false } })
-            try await server.close().get()
         }
     }
 

@@ -120,56 +120,58 @@ struct Route: Sendable, CustomTestStringConvertible {
 
     @Test(.enabled(if: ChildProcess.isInstalled("openssl")), arguments: Route.all)
     func http2OverTLSByALPN(_ route: Route) async throws {
-        let identity = try await Identity.make()
-        let protocols = Order()
-        try await route.run { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let tls = NIOSSLServerHandler(context: try identity.server(protocols: ["h2", "http/1.1"]))
-                try channel.pipeline.syncOperations.addHandler(tls)
-            }.flatMap {
-                channel.configureHTTP2SecureUpgrade(
-                    h2ChannelConfigurator: HTTPEcho.addOverHTTP2, http1ChannelConfigurator: HTTPEcho.addOverHTTP1)
-            }
-        } dial: { channel in
-            let negotiated = channel.eventLoop.makePromise(of: NIOHTTP2Handler.StreamMultiplexer.self)
-            let added: EventLoopFuture<Void> = channel.eventLoop.makeCompletedFuture {
-                let tls = try NIOSSLClientHandler(
-                    context: identity.client(protocols: ["h2"]), serverHostname: "localhost")
-                let alpn = ApplicationProtocolNegotiationHandler { (result, channel) in
-                    protocols.note("\(result)")
-                    let connected = connectHTTP2(channel)
-                    connected.cascade(to: negotiated)
-                    return connected.map { _ in }
+        try await TLSIdentity.with { identity in
+            let protocols = Order()
+            try await route.run { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let tls = NIOSSLServerHandler(context: try identity.serverContext(protocols: ["h2", "http/1.1"]))
+                    try channel.pipeline.syncOperations.addHandler(tls)
+                }.flatMap {
+                    channel.configureHTTP2SecureUpgrade(
+                        h2ChannelConfigurator: HTTPEcho.addOverHTTP2, http1ChannelConfigurator: HTTPEcho.addOverHTTP1)
                 }
-                try channel.pipeline.syncOperations.addHandlers(tls, alpn)
+            } dial: { channel in
+                let negotiated = channel.eventLoop.makePromise(of: NIOHTTP2Handler.StreamMultiplexer.self)
+                let added: EventLoopFuture<Void> = channel.eventLoop.makeCompletedFuture {
+                    let tls = try NIOSSLClientHandler(
+                        context: identity.clientContext(protocols: ["h2"]), serverHostname: "localhost")
+                    let alpn = ApplicationProtocolNegotiationHandler { (result, channel) in
+                        protocols.note("\(result)")
+                        let connected = connectHTTP2(channel)
+                        connected.cascade(to: negotiated)
+                        return connected.map { _ in }
+                    }
+                    try channel.pipeline.syncOperations.addHandlers(tls, alpn)
+                }
+                return added.map { negotiated.futureResult }
+            } _: { multiplexer in
+                try await exchangeStreams(multiplexer.get())
+                #expect(protocols.all == ["negotiated(\"h2\")"])
             }
-            return added.map { negotiated.futureResult }
-        } _: { multiplexer in
-            try await exchangeStreams(multiplexer.get())
-            #expect(protocols.all == ["negotiated(\"h2\")"])
         }
     }
 
     @Test(.enabled(if: ChildProcess.isInstalled("openssl")), arguments: Route.all)
     func tlsClosesInOrder(_ route: Route) async throws {
-        let identity = try await Identity.make()
-        let (near, far) = (Bytes(), Bytes { event, context in if event == .read { context.close(promise: nil) } })
-        try await route.run { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let tls = NIOSSLServerHandler(context: try identity.server(protocols: []))
-                try channel.pipeline.syncOperations.addHandlers(tls, far)
+        try await TLSIdentity.with { identity in
+            let (near, far) = (Bytes(), Bytes { event, context in if event == .read { context.close(promise: nil) } })
+            try await route.run { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let tls = NIOSSLServerHandler(context: try identity.serverContext())
+                    try channel.pipeline.syncOperations.addHandlers(tls, far)
+                }
+            } dial: { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let tls = try NIOSSLClientHandler(context: identity.clientContext(), serverHostname: "localhost")
+                    try channel.pipeline.syncOperations.addHandlers(tls, near)
+                    return channel
+                }
+            } _: { channel in
+                try await channel.writeAndFlush(pattern(10)).get()
+                await near.until(.inactive)
+                #expect(near.errors.isEmpty)
+                #expect(far.errors.isEmpty)
             }
-        } dial: { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let tls = try NIOSSLClientHandler(context: identity.client(protocols: []), serverHostname: "localhost")
-                try channel.pipeline.syncOperations.addHandlers(tls, near)
-                return channel
-            }
-        } _: { channel in
-            try await channel.writeAndFlush(pattern(10)).get()
-            await near.until(.inactive)
-            #expect(near.errors.isEmpty)
-            #expect(far.errors.isEmpty)
         }
     }
 

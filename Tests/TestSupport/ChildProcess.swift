@@ -70,6 +70,20 @@ package final class ChildProcess: Sendable {
         return try await process.finish()
     }
 
+    /// Runs a program for as long as `body` takes, and kills it then.
+    package static func with(_ words: [String], _ body: (ChildProcess) async throws -> Void) async throws {
+        let process = try ChildProcess(words)
+        let result: Swift.Result<Void, any Error>
+        do {
+            result = .success(try await body(process))
+        } catch {
+            result = .failure(error)
+        }
+        process.kill()
+        _ = try await process.finish()
+        try result.get()
+    }
+
     package func endInput() { _ = shutdown(socket, CInt(SHUT_WR)) }
 
     /// Reads what it prints up to a line like this.

@@ -153,14 +153,14 @@ public actor Stack {
     }
 
     /// Opens a connection and makes something of it, on the event loop, as soon as it is open.
-    package func withBlock<Result: Sendable>(
+    func withBlock<Value: Sendable>(
         to destination: TransportAddress, from source: TransportAddress?, nic: NICID?, timeout: Duration,
-        _ make: @escaping (TCPControlBlock) throws -> Result
-    ) async throws -> Result {
+        _ make: @escaping (TCPControlBlock) -> Value
+    ) async throws -> Value {
         let line = LoopWaiters(executor: core.executor)
-        var outcome: Swift.Result<Result, any Error>?
+        var outcome: Result<Value, NetstackError>?
         let block = try core.connect(to: destination, from: source, nic: nic) { opened in
-            outcome = Swift.Result { try make(opened.get()) }
+            outcome = opened.map(make)
             line.resumeFirst()
         }
         let reach = block.bound

@@ -103,12 +103,10 @@ public final class HTTPClient: Sendable {
             } catch let failure as UnansweredRequest {
                 logger.debug("no answer", metadata: ["attempt": "\(attempt)", "error": "\(failure.cause)"])
                 // A server may close each connection that is kept, or refuse stream after stream.
-                let isRefusal = failure.cause.isRefusal
-                guard !isFresh || isRefusal || failure.cause.isCancellation, attempt < Self.attemptLimit else {
-                    throw failure.cause
-                }
+                let isReset = failure.cause.resetCode != nil
+                guard !isFresh || isReset, attempt < Self.attemptLimit else { throw failure.cause }
                 // What a server refuses has had its body sent, in part.
-                if failure.wasSent || isRefusal {
+                if failure.wasSent || isReset {
                     guard body?.isReplayable ?? true else { throw failure.cause }
                 }
                 if failure.wasSent {

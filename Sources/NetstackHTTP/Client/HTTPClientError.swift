@@ -105,35 +105,29 @@ struct UnansweredRequest: Error {
 
     /// Of the error an exchange failed with before it got a response; nil if the connection did not just close.
     init?(_ error: any Error) {
-        switch error as? HTTPClientError {
-        case let cause? where cause.isRefusal: self.init(wasSent: false, cause: cause)
+        guard let cause = error as? HTTPClientError else { return nil }
+        switch (cause, cause.resetCode) {
+        // The server has not looked at the request (RFC 9113 section 8.7).
+        case (_, .refusedStream): self.init(wasSent: false, cause: cause)
         // What becomes of the streams that the last words of a connection leave out (RFC 9113 section 6.8).
-        case let cause? where cause.isCancellation: self.init(wasSent: true, cause: cause)
+        case (_, .cancel): self.init(wasSent: true, cause: cause)
         // A part of a head is an answer.
-        case .connectionClosed(let underlying)? where !(underlying is HTTPParserError):
-            self.init(wasSent: true, cause: .connectionClosed(underlying: underlying))
+        case (.connectionClosed(let underlying), _) where !(underlying is HTTPParserError):
+            self.init(wasSent: true, cause: cause)
         default: return nil
         }
     }
 }
 
 extension HTTPClientError {
+    /// Why a stream was reset.
+    var resetCode: HTTP2ErrorCode? {
+        if case .streamReset(let code) = self { HTTP2ErrorCode(networkCode: code) } else { nil }
+    }
+
     /// Whether it is what a server does that has sent a whole response and does not want the rest of the request: it closes
     /// the connection (RFC 9112 section 9.6), or resets the stream without an error (RFC 9113 section 8.1).
     var mayFollowAResponse: Bool {
-        switch self {
-        case .connectionClosed: true
-        case .streamReset(let code): code == HTTP2ErrorCode.noError.networkCode
-        default: false
-        }
-    }
-
-    var isCancellation: Bool {
-        if case .streamReset(let code) = self { code == HTTP2ErrorCode.cancel.networkCode } else { false }
-    }
-
-    /// Whether the server says that it has not looked at the request (RFC 9113 section 8.7).
-    var isRefusal: Bool {
-        if case .streamReset(let code) = self { code == HTTP2ErrorCode.refusedStream.networkCode } else { false }
+        if case .connectionClosed = self { true } else { resetCode == .noError }
     }
 }

@@ -18,33 +18,31 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         /// Open and unused, and closed by the timer.
         case idle(Scheduled<Void>?)
         case exchanging(HTTPExchange)
-        case closed(any Error)
+        case closed
     }
 
     let origin: HTTPOrigin
     let configuration: HTTPClient.Configuration
-    /// Nil at a stream, which is for one exchange.
-    private let pool: Pool?
+    /// Whether it is for one exchange, and no business of the pool's.
+    private let isStream: Bool
+    /// Connections must not keep the pool of a client that has been dropped.
+    private weak var pool: HTTPConnectionPool?
     private var state = State.idle(nil)
     private var context: ChannelHandlerContext?
-
-    /// Connections must not keep the pool of a client that has been dropped.
-    private struct Pool {
-        weak var pool: HTTPConnectionPool?
-    }
 
     /// Of a connection that takes one request after the other, and tells `pool` when it can.
     init(_ origin: HTTPOrigin, _ configuration: HTTPClient.Configuration, pool: HTTPConnectionPool) {
         self.origin = origin
         self.configuration = configuration
-        self.pool = Pool(pool: pool)
+        self.pool = pool
+        isStream = false
     }
 
     /// Of a stream.
     init(ofStreamTo origin: HTTPOrigin, _ configuration: HTTPClient.Configuration) {
         self.origin = origin
         self.configuration = configuration
-        pool = nil
+        isStream = true
     }
 
     private static let closed = HTTPClientError.connectionClosed(underlying: nil)
@@ -53,7 +51,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        if pool == nil { return }
+        if isStream { return }
         guard context.channel.isActive else { return close(Self.closed) }
         context.read()
     }
@@ -75,7 +73,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         }
         timer?.cancel()
         let exchange = HTTPExchange(
-            id, context.eventLoop, head: continuation, requestPersists: pool != nil && head.isKeepAlive)
+            id, context.eventLoop, head: continuation, requestPersists: !isStream && head.isKeepAlive)
         exchange.hasNoContent = head.method == .HEAD
         state = .exchanging(exchange)
         exchange.totalTimer = deadline.map { deadline in
@@ -200,13 +198,13 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
                     close(Self.closed)
                 })
             // Before the reader learns of the end, so that its next request finds the connection.
-            if let pool = pool?.pool {
+            if let pool {
                 pool.didBecomeIdle(HTTPConnection(self, context.channel))
             } else {
                 close(HTTPClientError.clientShutDown)
             }
         } else {
-            state = .closed(Self.closed)
+            state = .closed
             context.close(promise: nil)
         }
         exchange.source?.finish()
@@ -226,7 +224,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         close(Self.closed)
-        pool?.pool?.didClose(context.channel, origin)
+        pool?.didClose(context.channel, origin)
         context.fireChannelInactive()
     }
 
@@ -239,7 +237,7 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
     func close(_ error: any Error) {
         let state = state
         if case .closed = state { return }
-        self.state = .closed(error)
+        self.state = .closed
         switch state {
         case .closed: break
         case .idle(let timer): timer?.cancel()

@@ -17,7 +17,7 @@ public import Netstack
 /// ```
 /// Its channels run on the event loop of their stack. A connection that can't be opened fails the future with the
 /// `NetstackError` that `Stack.connect` would throw.
-public struct NetstackClientBootstrap: Sendable {
+public struct NetstackClientBootstrap: StackBootstrap, Sendable {
     private let stack: Stack
     private let nic: NICID?
     private var source: SocketAddress?
@@ -103,11 +103,5 @@ public struct NetstackClientBootstrap: Sendable {
         } begin: {
             channel.connect0(to: address, promise: $0)
         }
-    }
-
-    private func with(_ change: (inout Self) -> Void) -> Self {
-        var copy = self
-        change(&copy)
-        return copy
     }
 }

@@ -8,7 +8,7 @@ public import Netstack
 /// Its channels read and write `AddressedEnvelope<ByteBuffer>`s. One that is connected also takes plain `ByteBuffer`s, reads
 /// what its peer sends only, and is told of ICMP errors by `errorCaught`, as `NetstackError.unreachable` or `.prohibited`.
 /// A write that the stack does not take fails its promise, and no other.
-public struct NetstackDatagramBootstrap: Sendable {
+public struct NetstackDatagramBootstrap: StackBootstrap, Sendable {
     private let stack: Stack
     private var options = ChannelOptions.Storage()
     private var initializer: ChannelInitializer<Void> = { $0.eventLoop.makeSucceededVoidFuture() }
@@ -67,11 +67,5 @@ public struct NetstackDatagramBootstrap: Sendable {
                 begin(channel, $0)
             }
         }
-    }
-
-    private func with(_ change: (inout Self) -> Void) -> Self {
-        var copy = self
-        change(&copy)
-        return copy
     }
 }

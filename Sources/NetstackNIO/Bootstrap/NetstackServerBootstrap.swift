@@ -17,7 +17,7 @@ public import Netstack
 /// ```
 /// The unspecified address of either IP version stands for all addresses of the stack, of both. A port of 0 means any
 /// that is free. All channels run on the event loop of the stack.
-public struct NetstackServerBootstrap: Sendable {
+public struct NetstackServerBootstrap: StackBootstrap, Sendable {
     private let stack: Stack
     private var serverOptions = ChannelOptions.Storage()
     private var serverInitializer: ChannelInitializer<Void> = { $0.eventLoop.makeSucceededVoidFuture() }
@@ -92,11 +92,5 @@ public struct NetstackServerBootstrap: Sendable {
                 server.bind0(to: address, promise: $0)
             }
         }
-    }
-
-    private func with(_ change: (inout Self) -> Void) -> Self {
-        var copy = self
-        change(&copy)
-        return copy
     }
 }

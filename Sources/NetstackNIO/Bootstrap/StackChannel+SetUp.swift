@@ -1,9 +1,20 @@
-// The steps in which all bootstraps make a channel ready.
+// What all bootstraps have in common: how they are changed, and the steps in which they make a channel ready.
 
 import NIOCore
 import Netstack
 
 typealias ChannelInitializer<Output> = @Sendable (any Channel) -> EventLoopFuture<Output>
+
+/// A value whose every change makes another.
+protocol StackBootstrap {}
+
+extension StackBootstrap {
+    func with(_ change: (inout Self) -> Void) -> Self {
+        var copy = self
+        change(&copy)
+        return copy
+    }
+}
 
 extension StackChannel {
     /// Sets options, adds handlers, registers, and begins. If one of these fails, the channel is closed.

@@ -1,12 +1,11 @@
 // Certificates of tests.
 
 import Foundation
-import NIOSSL
-import TestSupport
+package import NIOSSL
 import Testing
 
 /// Passes the path of a folder that is removed afterwards.
-func withFolder(_ body: (String) async throws -> Void) async throws {
+package func withFolder(_ body: (String) async throws -> Void) async throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
@@ -14,13 +13,13 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 }
 
 /// A self-signed certificate and its key.
-struct TLSIdentity: Sendable {
-    let certificate: NIOSSLCertificate
+package struct TLSIdentity: Sendable {
+    package let certificate: NIOSSLCertificate
     private let key: NIOSSLPrivateKey
-    let certificateFile: String
-    let keyFile: String
+    package let certificateFile: String
+    package let keyFile: String
 
-    static func with(
+    package static func with(
         _ names: String = "DNS:localhost,IP:127.0.0.1", _ body: (TLSIdentity) async throws -> Void
     ) async throws {
         try await withFolder { folder in
@@ -37,7 +36,17 @@ struct TLSIdentity: Sendable {
         }
     }
 
-    func serverConfiguration() throws -> TLSConfiguration {
-        .makeServerConfiguration(certificateChain: [.certificate(certificate)], privateKey: .privateKey(key))
+    package func serverContext(protocols: [String] = []) throws -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: [.certificate(certificate)], privateKey: .privateKey(key))
+        configuration.applicationProtocols = protocols
+        return try NIOSSLContext(configuration: configuration)
+    }
+
+    package func clientContext(protocols: [String] = []) throws -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.trustRoots = .certificates([certificate])
+        configuration.applicationProtocols = protocols
+        return try NIOSSLContext(configuration: configuration)
     }
 }
