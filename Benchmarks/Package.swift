@@ -32,8 +32,10 @@ let package = Package(
             dependencies: [
                 "BenchmarkReport", "CKernelServer", nio, nioPosix,
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Netstack", package: "RemoteNetstack"),
                 .product(name: "NetstackLinks", package: "RemoteNetstack"),
+                .product(name: "NetstackNIO", package: "RemoteNetstack"),
                 .product(name: "VNI", package: "RemoteNetstack"),
                 .product(name: "Logging", package: "swift-log"),
             ],

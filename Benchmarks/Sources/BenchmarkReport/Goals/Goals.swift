@@ -35,6 +35,9 @@ package enum Goals {
         + perDirection { way in
             [
                 Comparison(
+                    "NIO channels, \(way.rawValue), MTU 1500, against plain connections", .gigabitsPerSecond,
+                    bulk(.nioStack, way), to: [bulk(.stack, way)], .atLeast(0.9)),
+                Comparison(
                     "tunnel, \(way.rawValue), MTU 1500, Gbit/s", .gigabitsPerSecond, bulk(.tunnel, way), .atLeast(8)),
                 Comparison(
                     "tunnel, \(way.rawValue), MTU 1500, against the kernel's loopback", .gigabitsPerSecond,
@@ -78,6 +81,9 @@ package enum Goals {
             ]
         }
         + [
+            Comparison(
+                "NIO channels, HTTP requests a second at 64 connections, against sockets of the kernel", .perSecond,
+                http(.nioStack), to: [http(.nioKernel)], .atLeast(0.6)),
             Comparison("50,000 idle connections, bytes for each", .bytesPerConnection, idle(50_000), .atMost(4096)),
             Comparison(
                 "a message on one of 50,000 against one of 100", .messageTime, idle(50_000), to: [idle(100)], .atMost(3)
@@ -85,6 +91,8 @@ package enum Goals {
             Comparison(
                 "50,000 idle connections, longest run of timers in µs", .longestTick, idle(50_000), .atMost(1000)),
         ]
+
+    private static func http(_ subject: Subject) -> Cell { Cell(subject, .http).with(.concurrency, 64) }
 
     private static func idle(_ count: Int) -> Cell { Cell(.stack, .idle).with(.connections, count) }
 }

@@ -22,7 +22,7 @@ package struct Cell: Hashable, Sendable {
         get { parameters[parameter] ?? parameter.defaultValue }
         set {
             // The kernel's loopback interface has an MTU of its own.
-            let isFixed = subject == .kernel && parameter == .mtu
+            let isFixed = [.kernel, .nioKernel].contains(subject) && parameter == .mtu
             parameters[parameter] = isFixed || newValue == parameter.defaultValue ? nil : newValue
         }
     }

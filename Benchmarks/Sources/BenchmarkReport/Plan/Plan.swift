@@ -2,24 +2,28 @@
 
 package enum Plan {
     private static let stacks: [Subject] = [.cLoop, .stack, .gvisor]
+    private static let channels: [Subject] = [.nioKernel, .nioStack]
     private static let tunnels: [Subject] = [.tunnel, .tunnelTCP, .tunnelUnix, .gvisorTunnel]
 
     package static let sections = [
-        Section("One flow, by MTU", .bulk, [.down, .up], by: .mtu, [1500, 9000, 16384, 65535], Subject.allCases),
         Section(
-            "Flows at once, MTU 1500", .bulk, [.down, .up], by: .flows, [1, 8, 64], [.kernel] + stacks + tunnels),
+            "One flow, by MTU", .bulk, [.down, .up], by: .mtu, [1500, 9000, 16384, 65535],
+            Subject.allCases.filter { !channels.contains($0) }),
+        Section(
+            "Flows at once, MTU 1500", .bulk, [.down, .up], by: .flows, [1, 8, 64],
+            [.kernel] + stacks + channels + tunnels),
         Section(
             "One flow over a long way, MTU 1500", .bulk, by: .roundTrip, [5, 20, 100],
             [.stack, .tunnel, .gvisor, .gvisorTunnel]),
         Section(
-            "Request and response of one byte", .latency, by: .mtu, [1500], [.kernel] + stacks + tunnels),
+            "Request and response of one byte", .latency, by: .mtu, [1500], [.kernel] + stacks + channels + tunnels),
         Section(
             "Connect, request, response, close", .connect, by: .concurrency, [1, 32, 64],
             [.kernel] + stacks + tunnels),
         Section("Dials at once", .dials, by: .connections, [1000], [.kernel] + stacks + tunnels),
         Section(
-            "HTTP requests over kept connections", .http, by: .concurrency, [1, 32],
-            [.kernel, .stack, .gvisor] + tunnels),
+            "HTTP requests over kept connections", .http, by: .concurrency, [1, 32, 64],
+            [.kernel, .stack, .gvisor] + channels + tunnels),
         Section("Idle connections", .idle, by: .connections, [100, 1000, 10_000, 50_000], stacks),
         Section("Datagrams one way", .udp, by: .size, [64, 1400], [.kernel] + stacks + tunnels),
     ]

@@ -6,6 +6,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
     case cLoopStock = "c-loop-stock"
     case cLoop = "c-loop"
     case stack
+    case nioKernel = "nio-kernel"
+    case nioStack = "nio-stack"
     case tunnel
     case tunnelTCP = "tunnel-tcp"
     case tunnelUnix = "tunnel-unix"
@@ -20,6 +22,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
         case .cLoopStock: "C loop over the stock lwIP"
         case .cLoop: "C loop over lwIP with our checksum"
         case .stack: "stack to stack, memory link"
+        case .nioKernel: "NIO's channels over loopback sockets of the kernel, both ends on one event loop"
+        case .nioStack: "our NIO channels, stack to stack, memory link, both ends on one event loop"
         case .tunnel: "tunnel to a kernel server, memory link"
         case .tunnelTCP: "tunnel to a kernel server, TCP link, two processes"
         case .tunnelUnix: "tunnel to a kernel server, Unix-socket link, two processes"
@@ -32,7 +36,7 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
 
     package var program: Program {
         switch self {
-        case .kernel, .stack, .tunnel, .tunnelTCP, .tunnelUnix: .vniBench
+        case .kernel, .stack, .nioKernel, .nioStack, .tunnel, .tunnelTCP, .tunnelUnix: .vniBench
         case .cLoop: .cLoop
         case .cLoopStock: .cLoopStock
         case .gvisor, .gvisorChecksums, .gvisorAsItComes, .gvisorTunnel: .gvisorPeer

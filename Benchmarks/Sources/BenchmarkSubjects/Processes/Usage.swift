@@ -20,13 +20,16 @@ struct Usage: Sendable {
         return own + ticks / Double(sysconf(CInt(_SC_CLK_TCK)))
     }
 
-    /// The most resident memory there has been, in bytes.
+    /// The most resident memory there has been, in bytes. (`getrusage` counts from what the process that started this one
+    /// had.)
     var peakResident: Double {
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        let lines = second.flatMap { contents(of: "/proc/\($0)/status") }?.split(separator: "\n") ?? []
+        Self.peakResident(of: "self") + (second.map { Self.peakResident(of: "\($0)") } ?? 0)
+    }
+
+    private static func peakResident(of process: String) -> Double {
+        let lines = contents(of: "/proc/\(process)/status")?.split(separator: "\n") ?? []
         let peak = lines.first { $0.hasPrefix("VmHWM:") }?.split { !$0.isNumber }.first
-        return (Double(usage.ru_maxrss) + (peak.flatMap { Double($0) } ?? 0)) * 1024
+        return (peak.flatMap { Double($0) } ?? 0) * 1024
     }
 
     /// The resident memory of this process, in bytes.

@@ -35,6 +35,12 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
         let server = try kernelServer()
         let tunnel = try await Tunnel(over: cell.subject == .tunnelTCP ? .tcp : .unix, mtu: cell[.mtu])
         return try await measure(tunnel, cell, seconds, server)
+    case .nioKernel:
+        guard roundTrip == .zero else { return .unsupported("the kernel's loopback has no delay") }
+        return try await ChannelTrial(transport: KernelChannels(), cell: cell, seconds: seconds).run()
+    case .nioStack:
+        let channels = try await StackChannels(mtu: cell[.mtu], roundTrip: roundTrip)
+        return try await ChannelTrial(transport: channels, cell: cell, seconds: seconds).run()
     case .cLoop, .cLoopStock, .gvisor, .gvisorChecksums, .gvisorAsItComes, .gvisorTunnel:
         return .unsupported("another program's subject")
     }

@@ -2,7 +2,6 @@
 
 import BenchmarkReport
 import NIOCore
-import Synchronization
 
 extension Trial {
     /// All flows are open before the warm-up, which does not count.
@@ -20,23 +19,12 @@ extension Trial {
                     }
                 }
             }
-            try await Task.sleep(for: .seconds(warmUp))
-            let (start, cpu, before) = (Nanoseconds.now, usage.cpuSeconds, counters.map(\.value))
-            try await Task.sleep(for: .seconds(seconds))
-            let (end, cpuAfter, after) = (Nanoseconds.now, usage.cpuSeconds, counters.map(\.value))
+            let throughput = try await Throughput(of: counters, after: warmUp, for: seconds, usage)
             group.cancelAll()
             while let result = await group.nextResult() {
                 if case .failure(let error) = result, !(error is CancellationError) { throw error }
             }
-            let bytes = zip(after, before).map { Double($0 - $1) }
-            let total = bytes.reduce(0, +)
-            guard let least = bytes.min(), total > 0 else { throw Fault("nothing has arrived") }
-            return [
-                .gigabitsPerSecond: total * 8 / Double(end - start),
-                .cpuSecondsPerGigabyte: (cpuAfter - cpu) / (total / 1e9),
-                .smallestShare: least * Double(flows) / total,
-                .peakMemory: usage.peakResident / 1e6,
-            ]
+            return try throughput.bulkMetrics
         }
     }
 
@@ -64,13 +52,4 @@ extension Trial {
             counter.add(Payload.bulk.readableBytes)
         }
     }
-}
-
-/// Bytes of a flow, counted on its lane and read from elsewhere.
-private final class Counter: Sendable {
-    private let bytes = Atomic(0)
-
-    var value: Int { bytes.load(ordering: .relaxed) }
-
-    func add(_ count: Int) { bytes.wrappingAdd(count, ordering: .relaxed) }
 }

@@ -9,10 +9,20 @@ extension Trial {
         try await connection.write(ByteBuffer(string: "E"))
         _ = try await times(for: warmUp, on: lane) { _ in connection }
         let times = try await times(for: seconds, on: lane) { _ in connection }
-        guard let p50 = times.percentile(0.5), let p99 = times.percentile(0.99), let p999 = times.percentile(0.999)
-        else {
-            throw Fault("there was no answer")
+        return try times.latencyMetrics
+    }
+}
+
+extension [Int] {
+    /// Of sorted times in nanoseconds.
+    ///
+    /// - Throws: `Fault` if there are none.
+    var latencyMetrics: Metrics {
+        get throws {
+            guard let p50 = percentile(0.5), let p99 = percentile(0.99), let p999 = percentile(0.999) else {
+                throw Fault("there was no answer")
+            }
+            return [.p50: Double(p50) / 1e3, .p99: Double(p99) / 1e3, .p999: Double(p999) / 1e3]
         }
-        return [.p50: Double(p50) / 1e3, .p99: Double(p99) / 1e3, .p999: Double(p999) / 1e3]
     }
 }
