@@ -21,7 +21,7 @@ enum Interfaces {
         } else {
             // Nobody to ask: a handler in this process answers whatever is dialled through the exit.
             try await HTTPOverTCPForwarder { request in
-                .init(body: ByteBuffer(string: "Hello from behind the exit, at \(request.destination)\n"))
+                .init(body: .text("Hello from behind the exit, at \(request.destination)\n"))
             }.attach(to: exit.stack, nic: VirtualInterface.nic)
             url = "http://192.168.1.1/"
         }

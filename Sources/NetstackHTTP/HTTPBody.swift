@@ -1,8 +1,8 @@
-// What a request carries.
+// What a request or an answer carries.
 
 public import NIOCore
 
-/// The body of a request: bytes, or a sequence of chunks that is read as fast as the server takes them.
+/// The body of a request, or of an answer: bytes, or a sequence of chunks that is read as fast as the peer takes them.
 public struct HTTPBody: Sendable {
     /// Bytes go out in pieces of this many, so that TLS does not encrypt all of a large body at once.
     private static let pieceSize = 1 << 18
@@ -30,9 +30,9 @@ public struct HTTPBody: Sendable {
     /// Chunks that are produced while they are sent. They are sent as they come and should be large.
     ///
     /// - Parameters:
-    ///   - chunks: are read as fast as the server takes them.
+    ///   - chunks: are read as fast as the peer takes them.
     ///   - length: how many bytes there will be. Without it the body is sent with chunked transfer coding, or as a stream
-    ///     that ends when it ends. The request fails with `HTTPClientError.bodyLengthMismatch` when the chunks add up to
+    ///     that ends when it ends. It fails with `HTTPClientError.bodyLengthMismatch` when the chunks add up to
     ///     something else.
     public static func stream<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks, length: Int? = nil) -> HTTPBody
     where Chunks.Element == ByteBuffer {

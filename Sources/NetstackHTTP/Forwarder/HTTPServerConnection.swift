@@ -1,0 +1,147 @@
+// The server's end of a connection: requests in, answers out, one after the other.
+
+import HTTPTypes
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
+import Netstack
+
+struct HTTPServerConnection: Sendable {
+    typealias Connection = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
+    typealias Request = HTTPOverTCPForwarder.Request
+    typealias Response = HTTPOverTCPForwarder.Response
+
+    private let connection: Connection
+    private let source: TransportAddress
+    private let destination: TransportAddress
+
+    /// Adds handlers to a channel, on its event loop.
+    init(_ channel: any Channel) throws {
+        guard let source = channel.remoteAddress.flatMap(TransportAddress.init) else {
+            throw ChannelError.ioOnClosedChannel
+        }
+        guard let destination = channel.localAddress.flatMap(TransportAddress.init) else {
+            throw ChannelError.unknownLocalAddress
+        }
+        try channel.pipeline.syncOperations.configureHTTPServerPipeline()
+        try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+        connection = try Connection(wrappingChannelSynchronously: channel)
+        self.source = source
+        self.destination = destination
+    }
+
+    /// Answers requests until either end closes.
+    func serve(_ handler: HTTPOverTCPForwarder.Handler, _ logger: Logger) async {
+        do {
+            try await connection.executeThenClose { inbound, outbound in
+                let requests = HTTPServerRequests(inbound, outbound)
+                while let head = try await requests.nextHead() {
+                    let request = Request(
+                        head: head, source: source, destination: destination, body: .init(requests: requests))
+                    let response = await respond(to: request, handler, logger)
+                    let isLast = try await send(response, to: head, requests, outbound)
+                    // Closing with bytes unread would be a reset, and might take the answer with it.
+                    try await requests.skipBody()
+                    if isLast { break }
+                }
+            }
+        } catch {
+            logger.debug("connection ended", metadata: ["from": "\(source)", "error": "\(error)"])
+        }
+    }
+
+    private func respond(
+        to request: Request, _ handler: HTTPOverTCPForwarder.Handler, _ logger: Logger
+    ) async -> Response {
+        do {
+            return try await handler(request)
+        } catch {
+            logger.warning("handler failed", metadata: ["path": "\(request.head.path ?? "")", "error": "\(error)"])
+            return Response(.internalServerError)
+        }
+    }
+
+    /// Returns whether the connection is to end.
+    private func send(
+        _ response: Response, to request: HTTPRequest, _ requests: HTTPServerRequests,
+        _ outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>
+    ) async throws -> Bool {
+        // A body that is made while it is sent may be made of the request's.
+        if !response.body.isReplayable { try await requests.askForBody() }
+        let isLast = request.asksToClose || requests.awaitsPermission
+        var head = response.head
+        if isLast { head.headerFields[.connection] = "close" }
+        let mayHaveBody = head.status.kind != .informational && ![.noContent, .notModified].contains(head.status)
+        if request.method != .head, mayHaveBody {
+            head.headerFields[.transferEncoding] = nil
+            head.headerFields[.contentLength] = response.body.length.map(String.init)
+            try await outbound.write(.head(head))
+            try await response.body.forEachPiece { try await outbound.write(.body($0)) }
+        } else {
+            if mayHaveBody, head.headerFields[.contentLength] == nil {
+                head.headerFields[.contentLength] = response.body.length.map(String.init)
+            }
+            try await outbound.write(.head(head))
+        }
+        try await outbound.write(.end(nil))
+        return isLast
+    }
+}
+
+/// The parts of a connection's requests in turn. Unchecked: a connection is served by one task, which passes this to its
+/// handler and waits for that to return.
+final class HTTPServerRequests: @unchecked Sendable {
+    private var inbound: NIOAsyncChannelInboundStream<HTTPRequestPart>.AsyncIterator
+    private let outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>
+    private var inBody = false
+    /// Whether the client sends its body only once it has been told to go on (RFC 9110 §10.1.1).
+    private(set) var awaitsPermission = false
+
+    init(
+        _ inbound: NIOAsyncChannelInboundStream<HTTPRequestPart>,
+        _ outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>
+    ) {
+        self.inbound = inbound.makeAsyncIterator()
+        self.outbound = outbound
+    }
+
+    /// The head of the next request, after the body of the last one. Nil at the end of the connection.
+    func nextHead() async throws -> HTTPRequest? {
+        guard case .head(let head)? = try await inbound.next() else { return nil }
+        inBody = true
+        awaitsPermission = head.headerFields[.expect]?.lowercased() == "100-continue"
+        return head
+    }
+
+    func nextOfBody() async throws -> ByteBuffer? {
+        try await askForBody()
+        return try await readBody()
+    }
+
+    func askForBody() async throws {
+        guard awaitsPermission else { return }
+        awaitsPermission = false
+        try await outbound.write(.head(HTTPResponse(status: .continue)))
+    }
+
+    func skipBody() async throws {
+        while try await readBody() != nil {}
+    }
+
+    private func readBody() async throws -> ByteBuffer? {
+        guard inBody, let part = try await inbound.next() else { return nil }
+        if case .body(let bytes) = part { return bytes }
+        inBody = false
+        return nil
+    }
+}
+
+extension HTTPRequest {
+    fileprivate var asksToClose: Bool {
+        headerFields[values: .connection].contains { value in
+            value.lowercased().split { $0 == "," || $0.isWhitespace }.contains("close")
+        }
+    }
+}
