@@ -3,6 +3,7 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
 import Netstack
@@ -19,7 +20,9 @@ enum Example {
 
         var logger = Logger(label: "example")
         logger.logLevel = .warning
-        let server = try await StackServer(application().buildResponder(), on: far, port: 80, logger: logger)
+        let http = HTTP1Channel(application().buildResponder(), logger: logger)
+        let server = try await StackServer(http, on: far, port: 80, logger: logger)
+        try await HTTPOverTCPForwarder(http, logger: logger).attach(to: far, nic: 1)
         let gate = try await Gate(into: near, to: SocketAddress(ipAddress: address, port: 80))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
@@ -31,6 +34,8 @@ enum Example {
                 guard String(buffer: own) == curls else { throw Failure(path: path) }
                 print("\(path): \(own.readableBytes) bytes, the same by HTTPClient and by curl")
             }
+            // An address that nobody has: the forwarder answers for it.
+            guard try await client.get("http://203.0.113.7/").status == .ok else { throw Failure(path: "/") }
             await client.shutdown()
             group.cancelAll()
         }
@@ -55,7 +60,7 @@ enum Example {
 
     private static func stack(_ address: String, _ link: MemoryLink) async throws -> Stack {
         let stack = try Stack()
-        try await stack.createNIC(1, link: link, addresses: [IPAddress(address)])
+        try await stack.createNIC(1, link: link, addresses: [IPAddress(address)], promiscuous: true, spoofing: true)
         try await stack.addRoute(to: .everyIPv4, via: 1)
         return stack
     }
