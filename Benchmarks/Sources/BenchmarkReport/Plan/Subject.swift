@@ -22,7 +22,7 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
         case .cLoopStock: "C loop over the stock lwIP"
         case .cLoop: "C loop over lwIP with our checksum"
         case .stack: "stack to stack, memory link"
-        case .nioKernel: "NIO's channels over loopback sockets of the kernel, both ends on one event loop"
+        case .nioKernel: "NIO's channels over loopback sockets of the kernel, each end on an event loop of its own"
         case .nioStack: "our NIO channels, stack to stack, memory link, both ends on one event loop"
         case .tunnel: "tunnel to a kernel server, memory link"
         case .tunnelTCP: "tunnel to a kernel server, TCP link, two processes"

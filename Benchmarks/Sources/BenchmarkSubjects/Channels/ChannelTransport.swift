@@ -6,7 +6,7 @@ import Netstack
 import NetstackLinks
 import NetstackNIO
 
-/// Both ends of a network, on one event loop.
+/// Both ends of a network.
 protocol ChannelTransport: Sendable {
     typealias Initializer = @Sendable (any Channel) -> EventLoopFuture<Void>
 
@@ -15,22 +15,23 @@ protocol ChannelTransport: Sendable {
     func connect(to server: SocketAddress, _ initializer: @escaping Initializer) async throws -> any Channel
 }
 
-/// NIO's own sockets, over the kernel's loopback.
+/// NIO's own sockets, over the kernel's loopback, each end on an event loop of its own.
 struct KernelChannels: ChannelTransport {
-    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let clients = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let servers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     func serve(_ initializer: @escaping Initializer) async throws -> SocketAddress {
-        let server = try await ServerBootstrap(group: group).serverChannelOption(.backlog, value: 4096)
+        let server = try await ServerBootstrap(group: servers).serverChannelOption(.backlog, value: 4096)
             .childChannelInitializer(initializer).bind(host: "127.0.0.1", port: 0).get()
         return try localAddress(of: server)
     }
 
     func connect(to server: SocketAddress, _ initializer: @escaping Initializer) async throws -> any Channel {
-        try await ClientBootstrap(group: group).channelInitializer(initializer).connect(to: server).get()
+        try await ClientBootstrap(group: clients).channelInitializer(initializer).connect(to: server).get()
     }
 }
 
-/// Channels over two stacks that a memory link joins.
+/// Channels over two stacks that a memory link joins, on one event loop.
 struct StackChannels: ChannelTransport {
     private let client: NetstackHost
     private let server: NetstackHost
