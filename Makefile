@@ -10,7 +10,7 @@ PEERS := golang-go golang-gvisor-gvisor-dev
 # Packages of their own, for what they depend on.
 EXAMPLES := hummingbird-app grpc-call
 
-.PHONY: demo test examples test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
+.PHONY: demo test examples docs test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
@@ -69,6 +69,10 @@ bench-check: setup
 bench-peers: setup
 	@$(MAKE) --no-print-directory setup PACKAGES="$(PEERS)"
 	cd Benchmarks/Peers/gvisor && GO111MODULE=off GOPATH=/usr/share/gocode go build -o ../.build/gvisor-peer .
+
+# The documentation of all libraries, into .build/docs; warnings and public symbols without any are errors.
+docs: setup
+	Docs/build
 
 lint:
 	$(SWIFT) format lint --strict --recursive $(FORMATTED)

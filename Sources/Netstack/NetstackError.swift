@@ -56,7 +56,9 @@ public enum NetstackError: Error, Hashable, Sendable {
 
     /// Why a destination is unreachable (RFC 792, RFC 1122 section 3.2.2.1, RFC 4443 section 3.1).
     public enum Unreachable: String, Hashable, Sendable {
+        /// What could not be reached of it.
         case network, host, `protocol`, port
+        /// A router on the way has found the packet too old.
         case hopLimit = "hop limit exceeded"
     }
 }

@@ -28,8 +28,10 @@ public struct TunLink: Link {
     ///
     /// - Parameters:
     ///   - name: what to call it; by default `tun0`, `tun1`, … A TUN device that is there and that nobody holds is taken.
+    ///   - mtu: in bytes.
     ///   - networkNamespace: the path of the namespace to make the device in, like `/run/netns/blue` or
     ///     `/proc/4711/ns/net`. Nothing else of this process enters it.
+    ///   - eventLoop: what the device is read and written on.
     /// - Throws: ``TunError``.
     public static func open(
         name: String? = nil, mtu: Int = 1500, networkNamespace: String? = nil,

@@ -25,7 +25,9 @@ public final class VirtualInterface: Sendable {
         public var description: String { rawValue }
     }
 
+    /// What an interface is to be.
     public struct Configuration: Sendable {
+        /// Entrance or exit.
         public var mode: Mode
         /// The largest packet in bytes, 576…65535; the link's default if nil.
         public var mtu: Int?
@@ -49,10 +51,18 @@ public final class VirtualInterface: Sendable {
         /// What an exit answers with, and how long it waits for that.
         package var lookUpNames: NameLookup = SystemNames.lookUp
         package var namePatience = Duration.seconds(10)
+        /// Hears of dials, routes and the link's end.
         public var logger: Logger
         /// The event loop of the stack and, at an exit, of the sockets of its host.
         public var eventLoop: any EventLoop = Stack.defaultEventLoop
 
+        /// A configuration.
+        ///
+        /// - Parameters:
+        ///   - mode: entrance or exit.
+        ///   - mtu: in bytes; nil for the link's.
+        ///   - addresses: the interface's own; nil for the defaults of its mode.
+        ///   - logger: hears of dials, routes and the link's end.
         public init(mode: Mode, mtu: Int? = nil, addresses: [IPAddress]? = nil, logger: Logger = Logger(label: "vni")) {
             self.mode = mode
             self.mtu = mtu
@@ -73,6 +83,7 @@ public final class VirtualInterface: Sendable {
     /// The interface's only NIC.
     public static let nic: NICID = 1
 
+    /// Entrance or exit.
     public let mode: Mode
     /// The stack behind the interface: dial, listen and ping through it.
     public let stack: Stack
@@ -163,7 +174,9 @@ public final class VirtualInterface: Sendable {
     ///
     /// Replies come from the address that was dialled.
     ///
-    /// - Parameter route: a block of one address, narrowed or not.
+    /// - Parameters:
+    ///   - route: a block of one address, narrowed or not.
+    ///   - target: the address that is dialled instead.
     /// - Throws: `NetstackError.malformed`; `VNIError.notAnExit`, `.targetNeedsSingleAddress`, `.versionMismatch`.
     public func exposeRoute(_ route: String, to target: String) throws {
         var route = try ExposedRoute(route)

@@ -2,7 +2,9 @@
 
 /// The version of the Internet Protocol.
 public enum IPVersion: UInt8, Hashable, Sendable, CustomStringConvertible {
+    /// RFC 791.
     case v4 = 4
+    /// RFC 8200.
     case v6 = 6
 
     public var description: String { "IPv\(rawValue)" }
@@ -10,7 +12,9 @@ public enum IPVersion: UInt8, Hashable, Sendable, CustomStringConvertible {
 
 /// An IPv4 or IPv6 address. All IPv4 addresses sort before all IPv6 addresses.
 public enum IPAddress: Hashable, Comparable, Sendable {
+    /// Of IPv4.
     case v4(IPv4Address)
+    /// Of IPv6.
     case v6(IPv6Address)
 
     /// Parses the text of either version.
@@ -28,6 +32,7 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         text.contains(UInt8(ascii: ":")) ? .v6(try IPv6Address.parse(text)) : .v4(try IPv4Address.parse(text))
     }
 
+    /// Of which version the address is.
     public var version: IPVersion {
         switch self {
         case .v4: .v4
@@ -40,6 +45,7 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         version == .v4 ? .v4(.any) : .v6(.any)
     }
 
+    /// Whether it is `0.0.0.0` or `::`.
     public var isUnspecified: Bool {
         switch self {
         case .v4(let address): address.isUnspecified
@@ -47,6 +53,7 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         }
     }
 
+    /// Whether it stands for the host itself: in `127.0.0.0/8`, or `::1`.
     public var isLoopback: Bool {
         switch self {
         case .v4(let address): address.isLoopback
@@ -54,6 +61,7 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         }
     }
 
+    /// Whether it stands for a group: in `224.0.0.0/4` or `ff00::/8`.
     public var isMulticast: Bool {
         switch self {
         case .v4(let address): address.isMulticast
@@ -61,6 +69,7 @@ public enum IPAddress: Hashable, Comparable, Sendable {
         }
     }
 
+    /// Whether it counts on one link alone: in `169.254.0.0/16` (RFC 3927) or `fe80::/10` (RFC 4291).
     public var isLinkLocal: Bool {
         switch self {
         case .v4(let address): address.isLinkLocal

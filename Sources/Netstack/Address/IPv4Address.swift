@@ -5,8 +5,10 @@ public struct IPv4Address: Hashable, Sendable {
     /// The 32 bits, most significant first: 10.0.0.1 is 0x0a000001.
     public let rawValue: UInt32
 
+    /// The address whose first byte is the number's highest.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// The address that is written `a.b.c.d`.
     public init(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8) {
         rawValue = UInt32(a) << 24 | UInt32(b) << 16 | UInt32(c) << 8 | UInt32(d)
     }

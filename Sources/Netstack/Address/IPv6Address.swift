@@ -7,6 +7,7 @@ public struct IPv6Address: Hashable, Sendable {
     private let high: UInt64
     private let low: UInt64
 
+    /// The address whose first byte is the number's highest.
     public init(rawValue: UInt128) {
         high = UInt64(truncatingIfNeeded: rawValue >> 64)
         low = UInt64(truncatingIfNeeded: rawValue)

@@ -2,9 +2,12 @@
 
 /// An IP address and a port: where a TCP connection or a UDP datagram comes from or goes to.
 public struct TransportAddress: Hashable, Sendable {
+    /// Of the host.
     public var address: IPAddress
+    /// Of TCP or UDP on it.
     public var port: UInt16
 
+    /// A port of a host.
     public init(_ address: IPAddress, _ port: UInt16) {
         self.address = address
         self.port = port

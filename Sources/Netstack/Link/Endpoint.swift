@@ -17,6 +17,7 @@ public struct Endpoint: Link {
     let stackSide: MemoryLink
     private let callerSide: MemoryLink
 
+    /// An endpoint that no link is attached to.
     public init() {
         (stackSide, callerSide) = MemoryLink.pipe()
     }

@@ -2,8 +2,10 @@
 
 /// Identifies a network interface within its stack.
 public struct NICID: Hashable, Sendable, Comparable, ExpressibleByIntegerLiteral, CustomStringConvertible {
+    /// The number that its creator has chosen.
     public let rawValue: Int
 
+    /// The NIC with a number.
     public init(_ rawValue: Int) { self.rawValue = rawValue }
     public init(integerLiteral value: Int) { rawValue = value }
 

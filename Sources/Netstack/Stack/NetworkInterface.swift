@@ -7,9 +7,13 @@ import NIOCore
 
 /// What a NIC has moved and dropped since it was created.
 public struct NICStatistics: Sendable, Hashable {
+    /// Packets that the link has delivered.
     public var packetsReceived = 0
+    /// Bytes of those packets, with their IP headers.
     public var bytesReceived = 0
+    /// Packets that the link has been given.
     public var packetsSent = 0
+    /// Bytes of those packets, with their IP headers.
     public var bytesSent = 0
     /// Packets that can't be: bad lengths, versions, checksums, options, addresses.
     public var malformedDropped = 0

@@ -2,9 +2,12 @@
 
 /// A destination block and the NIC that leads there.
 public struct Route: Hashable, Sendable, CustomStringConvertible {
+    /// The addresses that it leads to.
     public var destination: CIDRBlock
+    /// The NIC that packets to them leave by.
     public var nic: NICID
 
+    /// A route to a block of addresses by a NIC.
     public init(to destination: CIDRBlock, via nic: NICID) {
         self.destination = destination
         self.nic = nic

@@ -2,10 +2,12 @@
 
 /// How many there may be at once.
 public struct Bound: Hashable, Sendable, ExpressibleByIntegerLiteral {
+    /// How many there may be of all sources together.
     public var total: Int
     /// For each address that they come from, so that one can't take the place of all others.
     public var perSource: Int
 
+    /// A bound on all, and on those of each source.
     public init(total: Int, perSource: Int) {
         self.total = total
         self.perSource = perSource

@@ -37,6 +37,7 @@ public actor Stack {
         /// and counted. They live for 30 seconds.
         public var reassemblyBytes = Bound(total: 4 << 20, perSource: 1 << 20)
 
+        /// The limits that most stacks do well with.
         public init() {}
     }
 
@@ -119,6 +120,7 @@ public actor Stack {
         try core.addRoute(Route(to: destination, via: nic))
     }
 
+    /// Takes a route away, if there is one.
     public func removeRoute(to destination: CIDRBlock, via nic: NICID) {
         core.removeRoute(Route(to: destination, via: nic))
     }
@@ -203,7 +205,10 @@ public actor Stack {
     /// Sends an ICMP or ICMPv6 echo request and waits for its reply.
     ///
     /// - Parameters:
+    ///   - destination: whom to ask.
     ///   - payloadSize: bytes of data to carry, 0…65,000.
+    ///   - nic: the NIC to use instead of the one the stack's routes lead to.
+    ///   - timeout: how long to wait for the reply.
     /// - Returns: the round-trip time.
     /// - Throws: `NetstackError.timedOut`, `.prohibited`, `.unreachable`, and those of finding a way; `CancellationError`.
     public func ping(

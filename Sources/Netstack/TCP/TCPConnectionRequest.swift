@@ -49,7 +49,9 @@ extension Stack {
     ///
     /// Without a handler they are refused. Addresses that are not the NIC's own come in only if it is promiscuous.
     ///
-    /// - Parameter handler: called on the stack's event loop, once a connection; nil takes the handler away.
+    /// - Parameters:
+    ///   - nic: where they come in.
+    ///   - handler: called on the stack's event loop, once a connection; nil takes the handler away.
     /// - Throws: `NetstackError.noSuchNIC`.
     public func handleConnections(on nic: NICID, _ handler: (@Sendable (TCPConnectionRequest) -> Void)?) throws {
         let eventLoop = eventLoop
@@ -62,7 +64,9 @@ extension Stack {
     ///
     /// Without a handler they are answered as unreachable. Answers go out by ``send(_:on:)``.
     ///
-    /// - Parameter handler: called on the stack's event loop; nil takes the handler away.
+    /// - Parameters:
+    ///   - nic: where they come in.
+    ///   - handler: called on the stack's event loop; nil takes the handler away.
     /// - Throws: `NetstackError.noSuchNIC`.
     public func handleDatagrams(on nic: NICID, _ handler: (@Sendable (UDPDatagram) -> Void)?) throws {
         try core.nic(nic).udpHandler = handler.map { handler in { datagram, _ in handler(datagram) } }

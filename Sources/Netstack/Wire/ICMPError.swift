@@ -2,10 +2,15 @@
 
 /// Why a packet was not delivered (RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3).
 public enum ICMPError: Hashable, Sendable {
+    /// There is no route to the network.
     case networkUnreachable
+    /// The host does not answer on its network.
     case hostUnreachable
+    /// The host has no such protocol.
     case protocolUnreachable
+    /// Nobody listens at the port.
     case portUnreachable
+    /// Somebody does not allow it.
     case administrativelyProhibited
     /// A link on the way takes packets of at most `mtu` bytes; 0 where an old router does not say (RFC 1191).
     case packetTooBig(mtu: Int)

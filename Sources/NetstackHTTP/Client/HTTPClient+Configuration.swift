@@ -32,6 +32,9 @@ extension HTTPClient {
         /// Hears of connections and of what is sent again, at level debug.
         public var logger: Logger
 
+        /// What most clients do well with.
+        ///
+        /// - Parameter logger: hears of what fails and of what is tried again.
         public init(logger: Logger = Logger(label: "netstack.http")) {
             self.logger = logger
         }

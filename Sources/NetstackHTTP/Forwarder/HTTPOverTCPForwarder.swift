@@ -17,10 +17,13 @@ import NetstackNIO
 /// try await forwarder.attach(to: stack, nic: 1)
 /// ```
 public struct HTTPOverTCPForwarder: Sendable {
+    /// What a client asks for, and over which connection.
     public struct Request: Sendable {
+        /// Method, path and fields.
         public let head: HTTPRequest
-        /// Who asks, and whom they dialled.
+        /// Who asks.
         public let source: TransportAddress
+        /// Whom they dialled.
         public let destination: TransportAddress
         /// The body as it arrives. What the handler leaves unread is skipped, once the answer has gone out.
         public let body: Body
@@ -35,18 +38,22 @@ public struct HTTPOverTCPForwarder: Sendable {
         public func next() async throws -> ByteBuffer? { try await requests.nextOfBody() }
     }
 
+    /// An answer.
     public struct Response: Sendable {
+        /// Status and fields.
         public var head: HTTPResponse
         /// Its length decides how it is framed, whatever the fields of `head` say. Where no body may be sent, as in an
         /// answer to HEAD, it is not asked for.
         public var body: HTTPBody
 
+        /// An answer with a status, fields and a body; empty and successful by default.
         public init(
             _ status: HTTPResponse.Status = .ok, headerFields: HTTPFields = [:], body: HTTPBody = .bytes(ByteBuffer())
         ) {
             self.init(HTTPResponse(status: status, headerFields: headerFields), body: body)
         }
 
+        /// An answer with a head and a body.
         public init(_ head: HTTPResponse, body: HTTPBody) {
             self.head = head
             self.body = body

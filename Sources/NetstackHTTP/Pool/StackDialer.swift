@@ -16,6 +16,7 @@ public protocol HostResolver: Sendable {
 
 /// Asks the system: its hosts file, its name servers. What they are asked goes through no stack.
 public struct SystemResolver: HostResolver {
+    /// The host's resolver as it is configured.
     public init() {}
 
     public func resolve(_ host: String) async throws -> [IPAddress] {

@@ -13,6 +13,7 @@ public struct NetstackDatagramBootstrap: StackBootstrap, Sendable {
     private var options = ChannelOptions.Storage()
     private var initializer: ChannelInitializer<Void> = { $0.eventLoop.makeSucceededVoidFuture() }
 
+    /// - Parameter stack: what the channels' sockets belong to.
     public init(stack: Stack) { self.stack = stack }
 
     /// Adds handlers to a channel before it is bound or connected.

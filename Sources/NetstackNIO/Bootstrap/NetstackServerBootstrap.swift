@@ -24,6 +24,7 @@ public struct NetstackServerBootstrap: StackBootstrap, Sendable {
     private var childOptions = ChannelOptions.Storage()
     private var childInitializer: ChannelInitializer<Void> = { $0.eventLoop.makeSucceededVoidFuture() }
 
+    /// - Parameter stack: what to listen at.
     public init(stack: Stack) { self.stack = stack }
 
     /// Adds handlers to the channel that listens. Those see each accepted channel in `channelRead`, set up already.

@@ -11,7 +11,11 @@ public struct UDPForwarder: Sendable {
     private let isEndpointIndependent: Bool
     private let logger: Logger
 
-    /// - Parameter endpointIndependent: as ``VirtualInterface/Configuration/endpointIndependentUDP``.
+    /// - Parameters:
+    ///   - policy: decides about each flow.
+    ///   - limits: what each source may have, and all together.
+    ///   - endpointIndependent: as ``VirtualInterface/Configuration/endpointIndependentUDP``.
+    ///   - logger: hears of flows and their ends.
     public init(
         policy: any ExitPolicy, limits: ExitLimits = ExitLimits(), endpointIndependent: Bool = false,
         logger: Logger = Logger(label: "vni.udp")

@@ -22,6 +22,7 @@ public struct ExitLimits: Sendable {
     /// The same for echo requests.
     public var echoIdleTimeout = Duration.seconds(10)
 
+    /// The limits that most exits do well with.
     public init() {}
 }
 
@@ -29,9 +30,13 @@ public struct ExitLimits: Sendable {
 public struct ExitStatistics: Hashable, Sendable {
     /// TCP dials that were let through, and what came of them.
     public var dials = 0
+    /// Dials that their destination has accepted.
     public var connected = 0
+    /// Dials that their destination has refused.
     public var refused = 0
+    /// Dials to what the host can't reach.
     public var unreachable = 0
+    /// Dials that nobody has answered in time.
     public var unanswered = 0
     /// Dials and flows that routes or the policy do not allow.
     public var prohibited = 0
@@ -39,9 +44,9 @@ public struct ExitStatistics: Hashable, Sendable {
     public var dialsDropped = 0
     /// Dials beyond ``ExitLimits/connections``.
     public var connectionsProhibited = 0
-    /// Flows beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``: that gave way to newer ones, and that found none
-    /// which did.
+    /// Flows that gave way to newer ones, beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``.
     public var flowsDisplaced = 0
+    /// Flows beyond these for which none could give way.
     public var flowsProhibited = 0
     /// DNS queries beyond ``ExitLimits/nameQueries``, and connections for such that there was no room for.
     public var nameQueriesRefused = 0
@@ -52,7 +57,10 @@ public struct ExitStatistics: Hashable, Sendable {
 
     /// How many there are now.
     public var dialsInFlight = 0
+    /// Connections that are open now.
     public var connections = 0
+    /// Pairs of UDP addresses that have a socket now.
     public var udpFlows = 0
+    /// Those who ping, that have a socket now.
     public var echoFlows = 0
 }

@@ -4,12 +4,15 @@ public import Netstack
 
 /// Someone dials a destination through an exit: opens a connection, or sends the first datagram of a flow.
 public struct ExitDial: Hashable, Sendable, CustomStringConvertible {
+    /// What a dial is for.
     public enum Transport: String, Hashable, Sendable {
+        /// A TCP connection, or a flow of UDP datagrams.
         case tcp, udp
         /// Echo requests. Ports are 0.
         case icmp
     }
 
+    /// What it is for.
     public var transport: Transport
     /// Who dials.
     public var source: TransportAddress
@@ -18,6 +21,13 @@ public struct ExitDial: Hashable, Sendable, CustomStringConvertible {
     /// Where the exit's routes lead to: the destination, or what a route puts in its place.
     public var target: TransportAddress
 
+    /// A dial as a policy is asked about it.
+    ///
+    /// - Parameters:
+    ///   - transport: what it is for.
+    ///   - source: who dials.
+    ///   - destination: what was dialled.
+    ///   - target: where the exit would connect to.
     public init(
         _ transport: Transport, from source: TransportAddress, to destination: TransportAddress,
         target: TransportAddress? = nil

@@ -8,10 +8,16 @@ public import Netstack
 public struct ExposedRoute: Hashable, Sendable, CustomStringConvertible {
     /// A protocol, and of it all ports or some.
     public struct Service: Hashable, Sendable, CustomStringConvertible {
+        /// The protocol.
         public var transport: ExitDial.Transport
         /// None means all.
         public var ports: [ClosedRange<UInt16>]
 
+        /// A protocol, and its ports.
+        ///
+        /// - Parameters:
+        ///   - transport: the protocol.
+        ///   - ports: those that are meant; all if empty.
         public init(_ transport: ExitDial.Transport, ports: [ClosedRange<UInt16>] = []) {
             self.transport = transport
             self.ports = ports
@@ -27,6 +33,7 @@ public struct ExposedRoute: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The addresses that are let through.
     public var block: CIDRBlock
     /// None means all.
     public var services: [Service]

@@ -13,6 +13,10 @@ public struct TCPForwarder: Sendable {
     private let limits: ExitLimits
     private let logger: Logger
 
+    /// - Parameters:
+    ///   - policy: decides about each dial.
+    ///   - limits: what each source may have, and all together.
+    ///   - logger: hears of dials and their ends.
     public init(
         policy: any ExitPolicy, limits: ExitLimits = ExitLimits(), logger: Logger = Logger(label: "vni.tcp")
     ) {
