@@ -13,6 +13,10 @@ struct HTTPServerConnection: Sendable {
     typealias Request = HTTPOverTCPForwarder.Request
     typealias Response = HTTPOverTCPForwarder.Response
 
+    /// A writer hears that there is no room from the event loop, which has yet to see what was written: it may be ahead of it
+    /// by so many bytes.
+    private static let unseenLimit = 1 << 18
+
     private let connection: Connection
     private let source: TransportAddress
     private let destination: TransportAddress
@@ -78,7 +82,14 @@ struct HTTPServerConnection: Sendable {
             head.headerFields[.transferEncoding] = nil
             head.headerFields[.contentLength] = response.body.length.map(String.init)
             try await outbound.write(.head(head))
-            try await response.body.forEachPiece { try await outbound.write(.body($0)) }
+            var unseen = 0
+            try await response.body.forEachPiece { piece in
+                try await outbound.write(.body(piece))
+                unseen += piece.readableBytes
+                guard unseen >= Self.unseenLimit else { return }
+                unseen = 0
+                try await connection.channel.eventLoop.submit {}.get()
+            }
         } else {
             if mayHaveBody, head.headerFields[.contentLength] == nil {
                 head.headerFields[.contentLength] = response.body.length.map(String.init)
