@@ -30,6 +30,7 @@ struct ForwarderTests {
                 throw error
             }
             await client.shutdown()
+            #expect(await pair.near.connectionCount == 0)
         }
     }
 
@@ -54,6 +55,25 @@ struct ForwarderTests {
                 response.headerFields[.server]
                     == "\(address.address.version == .v4 ? StackPair.nearAddress : StackPair.nearAddress6)")
             try await #expect(response.text() == "\(address)")
+        }
+    }
+
+    @Test func connectionsThatComeAndGoLeaveNothing() async throws {
+        try await withForwarder { _ in
+            .init(headerFields: [.connection: "close"], body: .text("."))
+        } _: { _, client in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<1000 {
+                    group.addTask {
+                        let request = Task { try await client.get("http://\(Self.anywhere)/\(number)").text() }
+                        // Every third is given up, wherever it is by then.
+                        if number % 3 == 0 { request.cancel() }
+                        let result = await request.result
+                        if number % 3 != 0 { try #expect(result.get() == ".") }
+                    }
+                }
+                try await group.waitForAll()
+            }
         }
     }
 

@@ -71,29 +71,6 @@ struct LossTests {
         }
         return TransportAddress(StackPair.farAddress, listener.localAddress.port)
     }
-
-    @Test func connectionsThatComeAndGoLeaveNothing() async throws {
-        try await StackPair.with(farPromiscuous: true) { pair in
-            try await HTTPOverTCPForwarder { _ in
-                .init(headerFields: [.connection: "close"], body: .text("."))
-            }.attach(to: pair.far, nic: 1)
-            let client = HTTPClient(stack: pair.near)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for number in 0..<1000 {
-                    group.addTask {
-                        let request = Task { try await client.get("http://203.0.113.7/\(number)").text() }
-                        // Every third is given up, wherever it is by then.
-                        if number % 3 == 0 { request.cancel() }
-                        let result = await request.result
-                        if number % 3 != 0 { try #expect(result.get() == ".") }
-                    }
-                }
-                try await group.waitForAll()
-            }
-            await client.shutdown()
-            #expect(await pair.near.connectionCount == 0)
-        }
-    }
 }
 
 extension HTTPClientError {

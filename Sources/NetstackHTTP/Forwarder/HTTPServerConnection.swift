@@ -78,26 +78,27 @@ struct HTTPServerConnection: Sendable {
         var head = response.head
         if isLast { head.headerFields[.connection] = "close" }
         let mayHaveBody = head.status.kind != .informational && ![.noContent, .notModified].contains(head.status)
-        if request.method != .head, mayHaveBody {
-            head.headerFields[.transferEncoding] = nil
+        let hasBody = mayHaveBody && request.method != .head
+        if hasBody { head.headerFields[.transferEncoding] = nil }
+        // An answer to HEAD may tell of a length that its body, which does not go out, does not have.
+        if hasBody || mayHaveBody && head.headerFields[.contentLength] == nil {
             head.headerFields[.contentLength] = response.body.length.map(String.init)
-            try await outbound.write(.head(head))
-            var unseen = 0
-            try await response.body.forEachPiece { piece in
-                try await outbound.write(.body(piece))
-                unseen += piece.readableBytes
-                guard unseen >= Self.unseenLimit else { return }
-                unseen = 0
-                try await connection.channel.eventLoop.submit {}.get()
-            }
-        } else {
-            if mayHaveBody, head.headerFields[.contentLength] == nil {
-                head.headerFields[.contentLength] = response.body.length.map(String.init)
-            }
-            try await outbound.write(.head(head))
         }
+        try await outbound.write(.head(head))
+        if hasBody { try await send(response.body, outbound) }
         try await outbound.write(.end(nil))
         return isLast
+    }
+
+    private func send(_ body: HTTPBody, _ outbound: NIOAsyncChannelOutboundWriter<HTTPResponsePart>) async throws {
+        var unseen = 0
+        try await body.forEachPiece { piece in
+            try await outbound.write(.body(piece))
+            unseen += piece.readableBytes
+            guard unseen >= Self.unseenLimit else { return }
+            unseen = 0
+            try await connection.channel.eventLoop.submit {}.get()
+        }
     }
 }
 
