@@ -28,6 +28,7 @@ let package = Package(
         .library(name: "NetstackLinks", targets: ["NetstackLinks"]),
         .library(name: "NetstackNIO", targets: ["NetstackNIO"]),
         .library(name: "NetstackHTTP", targets: ["NetstackHTTP"]),
+        .library(name: "NetstackLibP2P", targets: ["NetstackLibP2P"]),
         .library(name: "VNI", targets: ["VNI"]),
         .executable(name: "vni-demo", targets: ["vni-demo"]),
     ],
@@ -74,6 +75,13 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "NetstackLibP2P",
+            dependencies: [
+                "Netstack", "NetstackLinks", "NetstackNIO", nio, nioPosix, crypto, logging, collections,
+                concurrencyHelpers,
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -128,6 +136,13 @@ let package = Package(
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetstackLibP2PTests",
+            dependencies: [
+                "Netstack", "NetstackLinks", "NetstackLibP2P", "TestSupport", nio, nioPosix, crypto, logging,
+                concurrencyHelpers, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: settings),
         .testTarget(
