@@ -1,0 +1,36 @@
+// What a peer says about itself: the identify protocol's message.
+
+package import NIOCore
+
+/// What a peer says about itself (`/ipfs/id/1.0.0`). Only the key is proven, by the connection; all else may be untrue.
+public struct Identification: Hashable, Sendable {
+    /// The protocols that it answers.
+    public var protocols: [String]
+    /// Where it says that it listens. Addresses of kinds that are not known here are left out.
+    public var listenAddresses: [Multiaddr]
+    /// Where it sees the connection come from.
+    public var observedAddress: Multiaddr?
+    /// The family of protocols that it belongs to.
+    public var protocolVersion: String
+    /// Its software.
+    public var agentVersion: String
+    /// The serialised public key.
+    package var publicKey: [UInt8]
+
+    private enum Field {
+        static let publicKey = 1, listenAddresses = 2, protocols = 3, observedAddress = 4, protocolVersion = 5
+        static let agentVersion = 6
+    }
+
+    package init(
+        protocols: [String] = [], listenAddresses: [Multiaddr] = [], observedAddress: Multiaddr? = nil,
+        protocolVersion: String = "", agentVersion: String = "", publicKey: [UInt8] = []
+    ) {
+        self.protocols = protocols
+        self.listenAddresses = listenAddresses
+        self.observedAddress = observedAddress
+        self.protocolVersion = protocolVersion
+        self.agentVersion = agentVersion
+        self.publicKey = publicKey
+    }
+}
