@@ -1,0 +1,55 @@
+// From a multiaddr to an address of a socket, and back.
+
+import Glibc
+import NIOCore
+import NIOPosix
+
+enum HostAddress {
+    /// Looks up the name if it is one, off the event loop.
+    static func resolve(_ address: Multiaddr, on eventLoop: any EventLoop) -> EventLoopFuture<SocketAddress> {
+        guard let host = address.host, let port = address.port else {
+            return eventLoop.makeFailedFuture(
+                LibP2PError.malformed(
+                    kind: "place to dial", text: "\(address)", fault: "an IP address or a name, and a TCP port, are needed")
+            )
+        }
+        switch host {
+        case .ip4(let text), .ip6(let text):
+            return eventLoop.makeCompletedFuture { try SocketAddress(ipAddress: text, port: Int(port)) }
+        case .dns4(let name):
+            return look(up: name, AF_INET, port, on: eventLoop)
+        case .dns6(let name):
+            return look(up: name, AF_INET6, port, on: eventLoop)
+        }
+    }
+
+    private static func look(
+        up name: String, _ family: CInt, _ port: UInt16, on eventLoop: any EventLoop
+    ) -> EventLoopFuture<SocketAddress> {
+        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) {
+            var hints = addrinfo()
+            hints.ai_family = family
+            hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+            var list: UnsafeMutablePointer<addrinfo>?
+            let code = getaddrinfo(name, "\(port)", &hints, &list)
+            defer { if let list { freeaddrinfo(list) } }
+            guard code == 0, let first = list?.pointee, let address = first.ai_addr else {
+                throw LibP2PError.malformed(
+                    kind: "name of a host", text: name, fault: String(cString: gai_strerror(code)))
+            }
+            // The list lives until this returns, and its family says what it points to.
+            if family == AF_INET {
+                return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }
+            }
+            return address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) }
+        }
+    }
+}
+
+extension Multiaddr {
+    /// The address of a TCP socket.
+    init(socketAddress: SocketAddress) throws(LibP2PError) {
+        let host = socketAddress.ipAddress ?? ""
+        try self.init("/\(socketAddress.protocol == .inet6 ? "ip6" : "ip4")/\(host)/tcp/\(socketAddress.port ?? 0)")
+    }
+}

@@ -1,0 +1,201 @@
+// What a host knows and does, on its event loop.
+
+import Logging
+import NIOCore
+import NIOPosix
+
+final class HostCore {
+    typealias InboundSetUp = @Sendable (any Channel, PeerID) throws -> Void
+    typealias OutboundSetUp<Output> = @Sendable (any Channel, PeerID, String) throws -> Output
+
+    let identity: Identity
+    let eventLoop: any EventLoop
+    let limits: LibP2PHost.Limits
+    let agentVersion: String
+    let logger: Logger
+    var counters = LibP2PHost.Counters()
+    var handlers: [String: InboundSetUp] = [:]
+    var allowedPeers: Set<PeerID> {
+        didSet { for peer in oldValue.subtracting(allowedPeers) { disconnect(peer) } }
+    }
+
+    private(set) var listenAddresses: [Multiaddr] = []
+    private var listeners: [any Channel] = []
+    /// Open connections, oldest first.
+    private var connections: [PeerID: [PeerConnection]] = [:]
+    /// Dials under way, by what was dialled.
+    private var dials: [Multiaddr: EventLoopFuture<NIOLoopBound<PeerConnection>>] = [:]
+    /// Channels whose handshake is under way.
+    private var upgrading: [ObjectIdentifier: any Channel] = [:]
+    private var acceptedHandshakes = 0
+    private var connectionCount = 0
+    private var isShutDown = false
+
+    init(_ identity: Identity, _ configuration: LibP2PHost.Configuration, _ eventLoop: any EventLoop) {
+        self.identity = identity
+        self.eventLoop = eventLoop
+        limits = configuration.limits
+        allowedPeers = configuration.allowedPeers
+        agentVersion = configuration.agentVersion
+        logger = configuration.logger
+        serveBasics()
+    }
+
+    var connectedPeers: Set<PeerID> { Set(connections.keys) }
+
+    var streamCount: Int { connections.values.joined().reduce(0) { $0 + $1.streamCount } }
+
+    func disconnect(_ peer: PeerID) {
+        for connection in connections[peer] ?? [] { connection.close() }
+    }
+
+    /// The future is done when all channels are closed.
+    @discardableResult
+    func shutDown() -> EventLoopFuture<Void> {
+        isShutDown = true
+        var closing = listeners.map(\.closeFuture) + upgrading.values.map(\.closeFuture)
+        for listener in listeners { listener.close(promise: nil) }
+        for channel in upgrading.values { channel.close(promise: nil) }
+        for connection in connections.values.joined() {
+            closing.append(connection.channel.closeFuture)
+            connection.close()
+        }
+        return EventLoopFuture.andAllComplete(closing, on: eventLoop)
+    }
+
+    // MARK: Listening
+
+    func listen(on address: Multiaddr) -> EventLoopFuture<Multiaddr> {
+        guard !isShutDown else { return eventLoop.makeFailedFuture(LibP2PError.closed) }
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        return HostAddress.resolve(address, on: eventLoop).flatMap { socketAddress in
+            ServerBootstrap(group: reach.eventLoop)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .childChannelOption(.writeBufferWaterMark, value: PeerConnection.waterMark)
+                .childChannelOption(.recvAllocator, value: PeerConnection.allocator)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { reach.value.accept(channel) }
+                }
+                .bind(to: socketAddress)
+        }.flatMapThrowing { channel in
+            let address = try channel.localAddress.map(Multiaddr.init(socketAddress:)).unwrap()
+            let core = reach.value
+            if core.isShutDown {
+                channel.close(promise: nil)
+                throw LibP2PError.closed
+            }
+            core.listeners.append(channel)
+            core.listenAddresses.append(address)
+            return address.appending(core.identity.peerID)
+        }
+    }
+
+    private func accept(_ channel: any Channel) {
+        if isShutDown || acceptedHandshakes >= limits.handshakes {
+            counters.handshakesRefused += 1
+            return channel.close(promise: nil)
+        }
+        if connectionCount >= limits.connections {
+            counters.connectionsRefused += 1
+            return channel.close(promise: nil)
+        }
+        acceptedHandshakes += 1
+        upgrade(channel, .listener).assumeIsolated().whenComplete { [self] _ in acceptedHandshakes -= 1 }
+    }
+
+    // MARK: Dialling
+
+    /// A connection to whoever the address names, or to whoever is there if it names nobody.
+    func connection(to address: Multiaddr) -> EventLoopFuture<NIOLoopBound<PeerConnection>> {
+        guard !isShutDown else { return eventLoop.makeFailedFuture(LibP2PError.closed) }
+        if let peer = address.peer, let connection = connections[peer]?.first(where: \.isUsable) {
+            return eventLoop.makeSucceededFuture(NIOLoopBound(connection, eventLoop: eventLoop))
+        }
+        if let dial = dials[address] { return dial }
+        guard connectionCount < limits.connections else {
+            return eventLoop.makeFailedFuture(
+                LibP2PError.limitReached(what: "connections", limit: limits.connections))
+        }
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        let dial = HostAddress.resolve(address, on: eventLoop).flatMap { socketAddress in
+            ClientBootstrap(group: reach.eventLoop)
+                .connectTimeout(reach.value.limits.handshakeTime)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .channelOption(.writeBufferWaterMark, value: PeerConnection.waterMark)
+                .channelOption(.recvAllocator, value: PeerConnection.allocator)
+                .connect(to: socketAddress)
+        }.flatMapErrorThrowing { error in
+            throw error is LibP2PError ? error : LibP2PError.unreachable(address, reason: "\(error)")
+        }.flatMap { channel in
+            reach.value.upgrade(channel, .dialler(expecting: address.peer))
+        }
+        dials[address] = dial
+        dial.assumeIsolated().whenComplete { [self] _ in dials[address] = nil }
+        return dial
+    }
+
+    // MARK: Connections
+
+    /// Makes a connection of a channel, or closes it.
+    private func upgrade(
+        _ channel: any Channel, _ role: PeerConnection.Role
+    ) -> EventLoopFuture<NIOLoopBound<PeerConnection>> {
+        guard !isShutDown else {
+            channel.close(promise: nil)
+            return eventLoop.makeFailedFuture(LibP2PError.closed)
+        }
+        connectionCount += 1
+        upgrading[ObjectIdentifier(channel)] = channel
+        let result = PeerConnection.upgrade(channel, role, of: self)
+        result.assumeIsolated().whenComplete { [self] result in
+            upgrading[ObjectIdentifier(channel)] = nil
+            switch result {
+            case .success(let connection): opened(connection.value)
+            case .failure(let error): failed(channel, error)
+            }
+        }
+        channel.closeFuture.assumeIsolated().whenComplete { [self] _ in connectionCount -= 1 }
+        return result
+    }
+
+    private func opened(_ connection: PeerConnection) {
+        counters.connections += 1
+        let peer = connection.peer
+        connections[peer, default: []].append(connection)
+        logger.debug("connected", metadata: ["peer": "\(peer)"])
+        connection.channel.closeFuture.assumeIsolated().whenComplete { [self] _ in
+            connections[peer]?.removeAll { $0 === connection }
+            if connections[peer]?.isEmpty == true { connections[peer] = nil }
+            logger.debug("disconnected", metadata: ["peer": "\(peer)"])
+        }
+    }
+
+    private func failed(_ channel: any Channel, _ error: any Error) {
+        switch error as? LibP2PError {
+        case .timedOut: counters.handshakesTimedOut += 1
+        case .notAllowed: counters.peersRefused += 1
+        case .limitReached:
+            counters.messagesTooLong += 1
+            counters.handshakesFailed += 1
+        default: counters.handshakesFailed += 1
+        }
+        let address = channel.remoteAddress.map { "\($0)" } ?? ""
+        logger.info("handshake failed", metadata: ["address": "\(address)", "error": "\(error)"])
+        channel.close(promise: nil)
+    }
+
+    // MARK: Streams
+
+    func openStream<Output: Sendable>(
+        to address: Multiaddr, _ protocols: [String], _ setUp: @escaping OutboundSetUp<Output>
+    ) -> EventLoopFuture<Output> {
+        connection(to: address).flatMap { $0.value.openStream(protocols, setUp) }
+    }
+
+    /// Sets up a stream of a peer, whose protocol has been agreed on.
+    func serve(_ protocolID: String, on channel: any Channel, of peer: PeerID) throws {
+        guard let setUp = handlers[protocolID] else { throw LibP2PError.unsupportedProtocol([protocolID]) }
+        try setUp(channel, peer)
+    }
+}

@@ -1,0 +1,149 @@
+// A stream to a peer, for code with async and await.
+
+public import NIOCore
+
+/// A stream of bytes in both directions, to a peer that is who it says.
+///
+/// Both directions are bounded and push back: a write waits until the peer's window has room for all of it, and what is
+/// not read holds the peer back. Dropping the last reference to a stream that has not been closed resets it.
+public final class LibP2PStream: Sendable {
+    /// Who is at the other end.
+    public let peer: PeerID
+    /// What both have agreed to speak.
+    public let protocolID: String
+    private let channel: any Channel
+    private let reader: NIOLoopBound<StreamReader>
+
+    /// Takes over a stream's channel, on its event loop.
+    init(_ channel: any Channel, _ peer: PeerID, _ protocolID: String) throws {
+        self.peer = peer
+        self.protocolID = protocolID
+        self.channel = channel
+        let reader = StreamReader()
+        self.reader = NIOLoopBound(reader, eventLoop: channel.eventLoop)
+        try channel.syncOptions?.setOption(.autoRead, value: false)
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        try channel.pipeline.syncOperations.addHandler(reader)
+    }
+
+    deinit { reset() }
+
+    /// Reads what has arrived, or waits for it. One task at a time.
+    ///
+    /// - Returns: at least one byte, or `nil` when the peer has closed its direction and all has been read.
+    /// - Throws: `LibP2PError.streamReset`, `.goAway`, `.closed`, or what ended the connection; `CancellationError`.
+    public func read() async throws -> ByteBuffer? {
+        let promise = channel.eventLoop.makePromise(of: ByteBuffer?.self)
+        channel.eventLoop.execute { [reader] in reader.value.read(promise) }
+        return try await promise.value()
+    }
+
+    /// Writes all of `bytes`, waiting for room as often as needed.
+    ///
+    /// Returning means that they are on their way, not that the peer has them.
+    ///
+    /// - Throws: as `read`; after `closeWrite`, what SwiftNIO throws. A cancelled write goes on by itself.
+    public func write(_ bytes: ByteBuffer) async throws {
+        let promise = channel.eventLoop.makePromise(of: Void.self)
+        channel.writeAndFlush(bytes, promise: promise)
+        try await promise.value()
+    }
+
+    /// Shuts down this side's direction: the peer reads the end after all that was written before. Reading goes on.
+    ///
+    /// - Throws: as `read`.
+    public func closeWrite() async throws { try await channel.close(mode: .output) }
+
+    /// Closes both directions. What was written is still delivered.
+    public func close() async { try? await channel.close() }
+
+    /// Ends the stream at once: the peer sees a reset, and what it does not have yet is lost.
+    public func reset() {
+        channel.triggerUserOutboundEvent(YamuxStreamReset(), promise: nil)
+    }
+}
+
+/// Reads from the stream's channel when somebody asks.
+private final class StreamReader: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private var context: ChannelHandlerContext?
+    private var received = ByteBuffer()
+    private var hasEnded = false
+    private var failure: (any Error)?
+    private var reading: EventLoopPromise<ByteBuffer?>?
+
+    func read(_ promise: EventLoopPromise<ByteBuffer?>) {
+        // A read that was cancelled leaves its promise behind.
+        reading?.fail(CancellationError())
+        reading = promise
+        answer()
+        if reading != nil { context?.read() }
+    }
+
+    private func answer() {
+        guard let promise = reading else { return }
+        if received.readableBytes > 0 {
+            promise.succeed(received)
+            received = ByteBuffer()
+        } else if let failure {
+            promise.fail(failure)
+        } else if hasEnded {
+            promise.succeed(nil)
+        } else {
+            return
+        }
+        reading = nil
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        end(LibP2PError.closed)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        if received.readableBytes == 0 { received = bytes } else { received.writeBuffer(&bytes) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        answer()
+        if reading != nil { context.read() }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            hasEnded = true
+            answer()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        end(error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end(LibP2PError.closed)
+        context.fireChannelInactive()
+    }
+
+    private func end(_ error: any Error) {
+        if !hasEnded { failure = failure ?? error }
+        answer()
+    }
+}
+
+extension EventLoopPromise where Value: Sendable {
+    /// The value, or `CancellationError` as soon as the task is cancelled.
+    fileprivate func value() async throws -> Value {
+        try await withTaskCancellationHandler {
+            try await futureResult.get()
+        } onCancel: {
+            fail(CancellationError())
+        }
+    }
+}

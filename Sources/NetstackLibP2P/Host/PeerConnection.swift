@@ -1,0 +1,200 @@
+// A connection with a peer: from a bare channel to a secure one with streams.
+
+import Logging
+import NIOCore
+import Netstack
+
+/// An encrypted connection with a peer that is known, and the streams on it.
+final class PeerConnection {
+    enum Role {
+        /// `expecting` is who has to answer, or nil for whoever does.
+        case dialler(expecting: PeerID?)
+        case listener
+    }
+
+    static let noise = "/noise"
+    static let yamux = "/yamux/1.0.0"
+    /// As much as a NIC lets wait in a link, so that one batch goes out in one write.
+    static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: linkBacklogLimit / 4, high: linkBacklogLimit)
+    static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 16, maximum: 1 << 18)
+    /// A peer that answers no ping within that time has gone.
+    private static let keepAlive = TimeAmount.seconds(30)
+
+    let channel: any Channel
+    let peer: PeerID
+    private let yamux: YamuxHandler
+    private unowned let host: HostCore
+
+    private init(_ channel: any Channel, _ peer: PeerID, _ yamux: YamuxHandler, _ host: HostCore) {
+        self.channel = channel
+        self.peer = peer
+        self.yamux = yamux
+        self.host = host
+    }
+
+    var isUsable: Bool { channel.isActive && yamux.acceptsStreams }
+
+    var streamCount: Int { yamux.streamCount }
+
+    func close() {
+        yamux.goAway()
+        channel.close(promise: nil)
+    }
+
+    // MARK: The handshake
+
+    /// Agrees on Noise, does its handshake, agrees on Yamux. A failed future leaves the channel to be closed.
+    static func upgrade(
+        _ channel: any Channel, _ role: Role, of host: HostCore
+    ) -> EventLoopFuture<NIOLoopBound<PeerConnection>> {
+        let eventLoop = channel.eventLoop
+        let result = eventLoop.makePromise(of: NIOLoopBound<PeerConnection>.self)
+        let limit = host.limits.handshakeTime
+        let timer = eventLoop.scheduleTask(in: limit) { result.fail(LibP2PError.timedOut(what: "the handshake")) }
+        result.futureResult.whenComplete { _ in timer.cancel() }
+
+        func negotiate(_ name: String, then next: @escaping () throws -> Void) throws {
+            let negotiation: MultistreamNegotiation.Role =
+                switch role {
+                case .dialler: .dialler([name])
+                case .listener: .listener(accepts: { $0 == name }, all: { [name] })
+                }
+            let handler = MultistreamHandler(
+                negotiation, messageLimit: host.limits.negotiationMessageBytes,
+                agreed: { channel, _ in channel.eventLoop.makeCompletedFuture { try next() } },
+                failed: { result.fail($0) })
+            try channel.pipeline.syncOperations.addHandler(handler)
+        }
+
+        func multiplex(with peer: PeerID) throws {
+            let side: YamuxSession.Role =
+                switch role {
+                case .dialler: .client
+                case .listener: .server
+                }
+            let handler = YamuxHandler(side, limits: YamuxLimits(host.limits)) { stream in
+                host.accept(stream, of: peer)
+            }
+            try channel.pipeline.syncOperations.addHandler(handler)
+            let connection = PeerConnection(channel, peer, handler, host)
+            connection.keepAlive()
+            result.succeed(NIOLoopBound(connection, eventLoop: eventLoop))
+        }
+
+        func secure() throws {
+            let peer = eventLoop.makePromise(of: PeerID.self)
+            let handler =
+                switch role {
+                case .dialler(let expected):
+                    NoiseHandler(.initiator, identity: host.identity, expecting: expected, authenticated: peer)
+                case .listener:
+                    NoiseHandler(
+                        .responder, identity: host.identity, allows: { host.allowedPeers.contains($0) },
+                        authenticated: peer)
+                }
+            try channel.pipeline.syncOperations.addHandler(handler)
+            peer.futureResult.assumeIsolated().whenComplete { outcome in
+                do {
+                    let peer = try outcome.get()
+                    try negotiate(Self.yamux) { try multiplex(with: peer) }
+                } catch {
+                    result.fail(error)
+                }
+            }
+        }
+
+        do {
+            try negotiate(Self.noise, then: secure)
+        } catch {
+            result.fail(error)
+        }
+        return result.futureResult
+    }
+
+    /// Asks for a sign of life, again and again until the channel is closed.
+    private func keepAlive() {
+        let ping = channel.eventLoop.assumeIsolated().scheduleTask(in: Self.keepAlive) { [weak self] in
+            guard let self, channel.isActive else { return }
+            let answer = yamux.ping()
+            let timer = channel.eventLoop.assumeIsolated().scheduleTask(in: Self.keepAlive) { [channel] in
+                channel.pipeline.fireErrorCaught(LibP2PError.timedOut(what: "an answer to a ping"))
+                channel.close(promise: nil)
+            }
+            answer.assumeIsolated().whenComplete { [weak self] _ in
+                timer.cancel()
+                self?.keepAlive()
+            }
+        }
+        channel.closeFuture.assumeIsolated().whenComplete { _ in ping.cancel() }
+    }
+
+    // MARK: Streams
+
+    func openStream<Output: Sendable>(
+        _ protocols: [String], _ setUp: @escaping HostCore.OutboundSetUp<Output>
+    ) -> EventLoopFuture<Output> {
+        let (host, peer) = (host, peer)
+        let result = channel.eventLoop.makePromise(of: Output.self)
+        let opened = yamux.openStream { stream in
+            stream.eventLoop.makeCompletedFuture {
+                let handler = MultistreamHandler(
+                    .dialler(protocols), messageLimit: host.limits.negotiationMessageBytes,
+                    agreed: { stream, name in
+                        stream.eventLoop.makeCompletedFuture {
+                            let output = try setUp(stream, peer, name)
+                            host.counters.streams += 1
+                            result.succeed(output)
+                        }
+                    },
+                    failed: { result.fail($0) })
+                try stream.pipeline.syncOperations.addHandler(handler)
+                let timer = stream.eventLoop.scheduleTask(in: host.limits.handshakeTime) {
+                    result.fail(LibP2PError.timedOut(what: "the negotiation of \(protocols.joined(separator: ", "))"))
+                    stream.close(promise: nil)
+                }
+                result.futureResult.whenComplete { _ in timer.cancel() }
+            }
+        }
+        opened.whenFailure { result.fail($0) }
+        return result.futureResult
+    }
+}
+
+extension HostCore {
+    /// Negotiates the protocol of a stream that a peer opens.
+    func accept(_ stream: any Channel, of peer: PeerID) -> EventLoopFuture<Void> {
+        stream.eventLoop.makeCompletedFuture { [self] in
+            guard allowedPeers.contains(peer) else { throw LibP2PError.notAllowed(peer) }
+            let timer = stream.eventLoop.assumeIsolated().scheduleTask(in: limits.handshakeTime) { [self] in
+                counters.streamsFailed += 1
+                stream.close(promise: nil)
+            }
+            let handler = MultistreamHandler(
+                .listener(accepts: { self.handlers[$0] != nil }, all: { self.handlers.keys.sorted() }),
+                messageLimit: limits.negotiationMessageBytes,
+                agreed: { [self] stream, name in
+                    stream.eventLoop.makeCompletedFuture {
+                        timer.cancel()
+                        try serve(name, on: stream, of: peer)
+                        counters.streams += 1
+                    }
+                },
+                failed: { [self] error in
+                    timer.cancel()
+                    counters.streamsFailed += 1
+                    if case .limitReached? = error as? LibP2PError { counters.messagesTooLong += 1 }
+                    logger.debug("stream failed", metadata: ["peer": "\(peer)", "error": "\(error)"])
+                })
+            try stream.pipeline.syncOperations.addHandler(handler)
+        }
+    }
+}
+
+extension YamuxLimits {
+    init(_ limits: LibP2PHost.Limits) {
+        self.init()
+        inboundStreams = limits.streamsPerConnection
+        streamWindowBytes = limits.streamWindowBytes
+        connectionWindowBytes = limits.connectionWindowBytes
+    }
+}

@@ -1,0 +1,74 @@
+// The identify protocol: what the host says about itself, and asking others.
+
+import NIOCore
+
+/// Says who the host is, and closes.
+private final class IdentifyResponder: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let message: ByteBuffer
+
+    init(_ message: ByteBuffer) { self.message = message }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        context.writeAndFlush(wrapOutboundOut(message), promise: nil)
+        // The channel closes when the peer does.
+        context.close(mode: .output, promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+}
+
+extension HostCore {
+    static let identifyProtocol = "/ipfs/id/1.0.0"
+
+    /// Protocols that every host speaks.
+    func serveBasics() {
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        handlers[PingResponder.protocolID] = { channel, _ in
+            try channel.pipeline.syncOperations.addHandler(PingResponder())
+        }
+        handlers[Self.identifyProtocol] = { channel, _ in
+            let core = reach.value
+            let message = Identification(
+                protocols: core.handlers.keys.sorted(), listenAddresses: core.listenAddresses,
+                observedAddress: channel.parent?.remoteAddress.flatMap { try? Multiaddr(socketAddress: $0) },
+                protocolVersion: "ipfs/0.1.0", agentVersion: core.agentVersion,
+                publicKey: core.identity.publicKey.serialized)
+            try channel.pipeline.syncOperations.addHandler(IdentifyResponder(message.serialized()))
+        }
+    }
+}
+
+extension LibP2PHost {
+    /// Asks a peer about itself.
+    ///
+    /// - Throws: as `openStream`; `LibP2PError.message` if the answer can't be read or is of another peer,
+    ///   `.limitReached` if it is too long, `.timedOut`.
+    public func identify(_ address: Multiaddr) async throws -> Identification {
+        let stream = try await openStream(to: address, protocols: [HostCore.identifyProtocol])
+        let timer = eventLoop.scheduleTask(in: core.limits.handshakeTime) { stream.reset() }
+        defer {
+            timer.cancel()
+            stream.reset()
+        }
+        let limit = core.limits.identifyMessageBytes
+        var received = ByteBuffer()
+        while let bytes = try await stream.read() {
+            received.writeImmutableBuffer(bytes)
+            var rest = received
+            guard let length = try rest.readUnsignedVarint() else { continue }
+            guard length <= limit else {
+                core.counters.messagesTooLong += 1
+                throw LibP2PError.limitReached(what: "identifyMessageBytes", limit: limit)
+            }
+            guard let message = rest.readSlice(length: Int(length)) else { continue }
+            let identification = try Identification(parsing: message)
+            guard try identification.publicKey.isEmpty || PeerID(serializedKey: identification.publicKey) == stream.peer
+            else { throw LibP2PError.message(what: "identify", fault: "the key is not the peer's") }
+            return identification
+        }
+        throw LibP2PError.message(what: "identify", fault: "it ended before its length")
+    }
+}

@@ -1,0 +1,43 @@
+// The ping protocol: 32 bytes there and back.
+
+import NIOCore
+
+/// Answers pings: sends back what comes.
+final class PingResponder: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    static let protocolID = "/ipfs/ping/1.0.0"
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        context.write(wrapOutboundOut(unwrapInboundIn(data)), promise: nil)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.flush()
+        context.fireChannelReadComplete()
+    }
+}
+
+extension LibP2PHost {
+    /// Sends 32 random bytes to a peer and waits for them to come back.
+    ///
+    /// - Returns: how long that took, on a connection and a stream that were there already.
+    /// - Throws: as `openStream`; `LibP2PError.message` if other bytes come back, `.timedOut`.
+    public func ping(_ address: Multiaddr) async throws -> Duration {
+        let stream = try await openStream(to: address, protocols: [PingResponder.protocolID])
+        let timer = eventLoop.scheduleTask(in: core.limits.handshakeTime) { stream.reset() }
+        defer { timer.cancel() }
+        let sent = ByteBuffer(bytes: (0..<32).map { _ in UInt8.random(in: 0...255) })
+        let start = ContinuousClock.now
+        try await stream.write(sent)
+        var received = ByteBuffer()
+        while received.readableBytes < sent.readableBytes, let bytes = try await stream.read() {
+            received.writeImmutableBuffer(bytes)
+        }
+        let time = ContinuousClock.now - start
+        await stream.close()
+        guard received == sent else { throw LibP2PError.message(what: "ping", fault: "other bytes came back") }
+        return time
+    }
+}
