@@ -87,7 +87,8 @@ let package = Package(
         .executableTarget(
             name: "vni-demo",
             dependencies: [
-                "Netstack", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1, httpTypes, crypto, logging,
+                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1, httpTypes,
+                crypto, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -106,6 +107,11 @@ let package = Package(
         .executableTarget(
             name: "example-vni", dependencies: ["Netstack", "NetstackHTTP", "VNI", nio, httpTypes],
             path: "Examples/vni",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "example-libp2p",
+            dependencies: ["Netstack", "NetstackHTTP", "NetstackLibP2P", "VNI", nio, httpTypes],
+            path: "Examples/LibP2P",
             swiftSettings: settings),
         .target(
             name: "TestSupport",
@@ -160,7 +166,7 @@ let package = Package(
             name: "ProcessTests",
             dependencies: [
                 "TestSupport", "example-raw-lwip", "example-memory", "example-custom-link", "example-vni",
-                "example-websocket",
+                "example-websocket", "example-libp2p",
                 "stack-churn",
                 "vni-demo",
             ],

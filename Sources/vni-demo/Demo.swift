@@ -4,6 +4,7 @@ import ArgumentParser
 import Logging
 import NIOCore
 import Netstack
+import NetstackLibP2P
 import NetstackLinks
 import VNI
 
@@ -18,10 +19,10 @@ struct Demo: AsyncParsableCommand {
             """)
 
     enum LinkKind: String, ExpressibleByArgument, CaseIterable {
-        case memory, tcp
+        case memory, tcp, libp2p
     }
 
-    @Option(help: "What joins the two ends: memory, or tcp with the exit in a second process.")
+    @Option(help: "What joins the two ends: memory, or tcp or libp2p with the exit in a second process.")
     var link = LinkKind.memory
 
     @Option(help: "Fetch this http:// or https:// URL through the tunnel instead.")
@@ -32,6 +33,8 @@ struct Demo: AsyncParsableCommand {
 
     /// The second process: listens for the link, prints where, and ends with it.
     @Flag(help: .hidden) var exit = false
+    /// The one peer that the second process lets in, for a link over libp2p.
+    @Option(help: .hidden) var allow: String?
     @Option(help: .hidden) var expose: [String] = []
     @Option(help: .hidden) var exposeTo: [String] = []
 
@@ -81,23 +84,43 @@ struct Demo: AsyncParsableCommand {
     }
 
     private func runExit() async throws {
+        if let allow { return try await runExit(allowing: PeerID(allow)) }
         let listener = try await StreamLink.listen(host: "127.0.0.1", port: 0)
-        print(listener.localAddress?.port ?? 0)
-        // The parent reads the port from a pipe.
-        flushOutput()
+        announce("\(listener.localAddress?.port ?? 0)")
         for await link in listener {
-            var configuration = VirtualInterface.Configuration(mode: .exit)
-            configuration.logger = logger("exit")
-            let interface = try await VirtualInterface(configuration, link: link)
-            try interface.exposeRoutes(expose)
-            for pair in exposeTo {
-                let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-                try interface.exposeRoute(parts[0], to: parts.count == 2 ? parts[1] : "")
-            }
-            try? await interface.waitForLinkEnd()
-            await interface.shutdown()
+            try await serve(link)
             break
         }
         await listener.close()
+    }
+
+    private func runExit(allowing peer: PeerID) async throws {
+        let host = LibP2PHost()
+        await host.allow(peer)
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        await host.acceptLinks { link, _ in
+            defer { end.finish() }
+            try await serve(link)
+        }
+        try await announce("\(host.listen(on: Multiaddr("/ip4/127.0.0.1/tcp/0")))")
+        for await _ in ends {}
+        await host.shutdown()
+    }
+
+    /// The parent reads this from a pipe.
+    private func announce(_ place: String) {
+        print(place)
+        flushOutput()
+    }
+
+    private func serve(_ link: StreamLink) async throws {
+        let interface = try await VirtualInterface(.init(mode: .exit, logger: logger("exit")), link: link)
+        try interface.exposeRoutes(expose)
+        for pair in exposeTo {
+            let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
+            try interface.exposeRoute(parts[0], to: parts.count == 2 ? parts[1] : "")
+        }
+        try? await interface.waitForLinkEnd()
+        await interface.shutdown()
     }
 }

@@ -3,6 +3,7 @@
 import Glibc
 import Logging
 import Netstack
+import NetstackLibP2P
 import NetstackLinks
 import VNI
 
@@ -17,6 +18,7 @@ struct Exit {
     let link: any Link
     private let interface: VirtualInterface?
     private let process: ChildProcess?
+    private let host: LibP2PHost?
 
     init(_ kind: Demo.LinkKind, routes: Routes, logger: Logger) async throws {
         switch kind {
@@ -28,25 +30,36 @@ struct Exit {
             link = near
             self.interface = interface
             process = nil
+            host = nil
         case .tcp:
-            var arguments = ["--exit"]
-            for block in routes.blocks { arguments += ["--expose", block] }
-            for (block, target) in routes.targets { arguments += ["--expose-to", "\(block)=\(target)"] }
-            if logger.logLevel == .debug { arguments.append("--verbose") }
-            let process = try ChildProcess(arguments)
-            guard let port = Int(process.readLine()) else {
-                throw ChildProcess.Failure(what: "the exit's process did not start")
-            }
+            let process = try ChildProcess(Self.arguments(routes, logger))
+            guard let port = Int(process.readLine()) else { throw ChildProcess.notStarted }
             link = try await StreamLink.connect(host: "127.0.0.1", port: port)
             self.process = process
             interface = nil
+            host = nil
+        case .libp2p:
+            let host = LibP2PHost()
+            let process = try ChildProcess(Self.arguments(routes, logger) + ["--allow", "\(host.peerID)"])
+            guard let place = try? Multiaddr(process.readLine()) else { throw ChildProcess.notStarted }
+            link = try await host.openLink(to: place)
+            self.process = process
+            interface = nil
+            self.host = host
         }
+    }
+
+    private static func arguments(_ routes: Routes, _ logger: Logger) -> [String] {
+        ["--exit"] + routes.blocks.flatMap { ["--expose", $0] }
+            + routes.targets.flatMap { ["--expose-to", "\($0)=\($1)"] }
+            + (logger.logLevel == .debug ? ["--verbose"] : [])
     }
 
     /// Called after the entrance has ended the link, which is what ends a second process.
     func stop() async {
         await link.close()
         await interface?.shutdown()
+        await host?.shutdown()
         process?.wait()
     }
 }
@@ -57,6 +70,8 @@ struct ChildProcess {
         var what: String
         var description: String { what }
     }
+
+    static let notStarted = Failure(what: "the exit's process did not start")
 
     private let id: pid_t
     private let output: CInt
