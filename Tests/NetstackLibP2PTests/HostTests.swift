@@ -1,0 +1,276 @@
+// Two hosts of ours on loopback: who gets in, streams, and what ends them.
+
+import Logging
+import NIOCore
+import Netstack
+import NetstackLibP2P
+import TestSupport
+import Testing
+
+struct HostTests {
+    /// Runs `body` with a host that listens and one that it lets in, and shows that nothing stays of either.
+    private func withHosts(
+        _ version: IPVersion = .v4, limits: LibP2PHost.Limits = .init(),
+        _ body: @Sendable (_ near: LibP2PHost, _ far: LibP2PHost, _ address: Multiaddr) async throws -> Void
+    ) async throws {
+        let near = LibP2PHost(configuration: .quiet())
+        let far = LibP2PHost(configuration: .quiet(limits))
+        await far.allow(near.peerID)
+        let address = try await far.listen(on: .loopback(version))
+        do {
+            try await body(near, far, address)
+        } catch {
+            await near.shutdown()
+            await far.shutdown()
+            throw error
+        }
+        await near.shutdown()
+        await far.shutdown()
+        for host in [near, far] {
+            #expect(await host.connectedPeers.isEmpty)
+            #expect(await host.streamCount == 0)
+        }
+    }
+
+    @Test(arguments: [IPVersion.v4, .v6])
+    func bytesGoThereAndBack(_ version: IPVersion) async throws {
+        try await withHosts(version) { near, far, address in
+            await far.handle("/test/echo/1") { stream in
+                #expect(stream.peer == near.peerID)
+                while let bytes = try await stream.read() { try await stream.write(bytes) }
+            }
+            let stream = try await near.openStream(to: address, protocols: ["/test/echo/1"])
+            #expect(stream.peer == far.peerID)
+            try await stream.write(ByteBuffer(string: "there and back"))
+            try await stream.closeWrite()
+            #expect(try await stream.readToEnd() == ByteBuffer(string: "there and back"))
+            await stream.close()
+        }
+    }
+
+    @Test func streamsShareAConnection() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/echo/1") { stream in
+                while let bytes = try await stream.read() { try await stream.write(bytes) }
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<20 {
+                    group.addTask {
+                        let stream = try await near.openStream(to: address, protocols: ["/test/echo/1"])
+                        let text = ByteBuffer(string: "stream \(number)")
+                        try await stream.write(text)
+                        try await stream.closeWrite()
+                        #expect(try await stream.readToEnd() == text)
+                        await stream.close()
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(await near.counters.connections == 1)
+            #expect(await far.counters.streams == 20)
+        }
+    }
+
+    @Test func aDiallerMayNameOnlyThePeerOnceConnected() async throws {
+        try await withHosts { near, far, address in
+            try await #require(near.connect(to: address) == far.peerID)
+            #expect(try await near.ping(Multiaddr("/p2p/\(far.peerID)")) > .zero)
+        }
+    }
+
+    @Test func thePeerTakesTheFirstProtocolThatItKnows() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/b") { _ in }
+            let stream = try await near.openStream(to: address, protocols: ["/a", "/b"])
+            #expect(stream.protocolID == "/b")
+            await #expect(throws: LibP2PError.unsupportedProtocol(["/a", "/c"])) {
+                try await near.openStream(to: address, protocols: ["/a", "/c"])
+            }
+            await stream.close()
+        }
+    }
+
+    // MARK: Who gets in
+
+    @Test func nobodyGetsInWhoIsNotNamed() async throws {
+        try await withHosts { _, far, address in
+            let stranger = LibP2PHost(configuration: .quiet())
+            await #expect(throws: (any Error).self) { try await stranger.ping(address) }
+            await stranger.shutdown()
+            #expect(await far.counters.peersRefused == 1)
+            #expect(await far.connectedPeers.isEmpty)
+        }
+    }
+
+    @Test func aPeerThatWasDialledOpensNoStreamsUnlessItIsNamed() async throws {
+        try await withHosts { near, far, address in
+            try await near.connect(to: address)
+            await #expect(throws: (any Error).self) { try await far.ping(Multiaddr("/p2p/\(near.peerID)")) }
+            await near.allow(far.peerID)
+            #expect(try await far.ping(Multiaddr("/p2p/\(near.peerID)")) > .zero)
+        }
+    }
+
+    @Test func whoIsTakenOffTheListIsDisconnected() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/wait/1") { stream in _ = try await stream.read() }
+            let stream = try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            await far.disallow(near.peerID)
+            await #expect(throws: (any Error).self) { try await stream.read() }
+        }
+    }
+
+    @Test func anotherPeerThanTheOneDialledEndsTheDial() async throws {
+        try await withHosts { near, far, address in
+            let other = LibP2PHost().peerID
+            let wrong = try Multiaddr("\(address)".replacing("\(far.peerID)", with: "\(other)"))
+            await #expect(throws: LibP2PError.wrongPeer(expected: other, found: far.peerID)) {
+                try await near.connect(to: wrong)
+            }
+            #expect(await near.connectedPeers.isEmpty)
+        }
+    }
+
+    // MARK: Ends
+
+    @Test func aResetIsSeenByThePeer() async throws {
+        try await withHosts { near, far, address in
+            let result = AsyncStream.makeStream(of: Result<ByteBuffer?, any Error>.self)
+            await far.handle("/test/reset/1") { stream in
+                let read = await Task { try await stream.read() }.result
+                result.continuation.yield(read)
+            }
+            let stream = try await near.openStream(to: address, protocols: ["/test/reset/1"])
+            stream.reset()
+            let read = await result.stream.first { _ in true }
+            #expect(throws: LibP2PError.streamReset) { try read?.get() }
+        }
+    }
+
+    @Test func aStreamThatNobodyHoldsIsReset() async throws {
+        try await withHosts { near, far, address in
+            let result = AsyncStream.makeStream(of: Result<ByteBuffer?, any Error>.self)
+            await far.handle("/test/reset/1") { stream in
+                let read = await Task { try await stream.read() }.result
+                result.continuation.yield(read)
+            }
+            _ = try await near.openStream(to: address, protocols: ["/test/reset/1"])
+            let read = await result.stream.first { _ in true }
+            #expect(throws: LibP2PError.streamReset) { try read?.get() }
+        }
+    }
+
+    @Test func aConnectionThatGoesEndsItsStreams() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/wait/1") { stream in _ = try await stream.read() }
+            let stream = try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            await far.shutdown()
+            await #expect(throws: (any Error).self) { try await stream.read() }
+            #expect(await near.connectedPeers.isEmpty)
+            await #expect { try await near.ping(address) } throws: { error in
+                if case .unreachable? = error as? LibP2PError { true } else { false }
+            }
+        }
+    }
+
+    @Test func aReadThatIsCancelledEnds() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/wait/1") { stream in _ = try await stream.read() }
+            let stream = try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            let read = Task { try await stream.read() }
+            read.cancel()
+            await #expect(throws: CancellationError.self) { try await read.value }
+            await stream.close()
+        }
+    }
+
+    @Test func aHostThatIsShutDownDoesNothing() async throws {
+        let host = LibP2PHost(configuration: .quiet())
+        let address = try await host.listen(on: .loopback(.v4))
+        await host.shutdown()
+        await #expect(throws: LibP2PError.closed) { try await host.connect(to: address) }
+        await #expect(throws: LibP2PError.closed) { try await host.listen(on: .loopback(.v4)) }
+    }
+
+    // MARK: Limits
+
+    @Test func streamsBeyondTheLimitAreReset() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.streamsPerConnection = 2
+        try await withHosts(limits: limits) { near, far, address in
+            await far.handle("/test/wait/1") { stream in _ = try await stream.read() }
+            let first = try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            let second = try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            await #expect(throws: (any Error).self) { try await near.openStream(to: address, protocols: ["/test/wait/1"]) }
+            #expect(await far.counters.streamsRefused == 1)
+            await first.close()
+            await second.close()
+        }
+    }
+
+    @Test func connectionsBeyondTheLimitAreClosed() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.connections = 1
+        try await withHosts(limits: limits) { near, far, address in
+            try await near.connect(to: address)
+            let other = LibP2PHost(configuration: .quiet())
+            await far.allow(other.peerID)
+            await #expect(throws: LibP2PError.self) { try await other.connect(to: address) }
+            await other.shutdown()
+            #expect(await far.counters.connectionsRefused == 1)
+        }
+    }
+
+    @Test func aHandshakeThatTakesTooLongIsGivenUp() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.handshakeTime = .milliseconds(50)
+        limits.handshakes = 1
+        try await withHosts(limits: limits) { _, far, address in
+            let port = Int(try #require(address.port))
+            let silent = try KernelSocket.connect(to: port)
+            let second = try KernelSocket.connect(to: port)
+            // The second is one too many, while the first is waited for.
+            try #expect(second.readToEnd().readableBytes == 0)
+            _ = try silent.readToEnd()
+            #expect(await far.counters.handshakesRefused == 1)
+            #expect(await far.counters.handshakesTimedOut == 1)
+        }
+    }
+
+    // MARK: Identify and ping
+
+    @Test func aHostSaysWhatItIs() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/echo/1") { _ in }
+            let identification = try await near.identify(address)
+            #expect(identification.protocols == ["/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/test/echo/1"])
+            #expect(await identification.listenAddresses.map { $0.appending(far.peerID) } == far.listenAddresses)
+            #expect(identification.observedAddress?.port != nil)
+            #expect(identification.agentVersion == LibP2PHost.Configuration().agentVersion)
+        }
+    }
+}
+
+extension LibP2PHost.Configuration {
+    /// One that logs nothing.
+    static func quiet(_ limits: LibP2PHost.Limits = .init()) -> Self {
+        var configuration = Self()
+        configuration.limits = limits
+        configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        return configuration
+    }
+}
+
+extension Multiaddr {
+    static func loopback(_ version: IPVersion) throws -> Multiaddr {
+        try Multiaddr(version == .v4 ? "/ip4/127.0.0.1/tcp/0" : "/ip6/::1/tcp/0")
+    }
+}
+
+extension LibP2PStream {
+    func readToEnd() async throws -> ByteBuffer {
+        var all = ByteBuffer()
+        while let bytes = try await read() { all.writeImmutableBuffer(bytes) }
+        return all
+    }
+}
