@@ -3,24 +3,26 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import Netstack
 
 enum HostAddress {
     /// Looks up the name if it is one, off the event loop.
     static func resolve(_ address: Multiaddr, on eventLoop: any EventLoop) -> EventLoopFuture<SocketAddress> {
-        guard let host = address.host, let port = address.port else {
-            return eventLoop.makeFailedFuture(
-                LibP2PError.malformed(
-                    kind: "place to dial", text: "\(address)", fault: "an IP address or a name, and a TCP port, are needed")
-            )
+        if address.isDiallable, let port = address.port {
+            switch address.components.first {
+            case .ip4(let ip):
+                return eventLoop.makeCompletedFuture { try TransportAddress(.v4(ip), port).socketAddress() }
+            case .ip6(let ip):
+                return eventLoop.makeCompletedFuture { try TransportAddress(.v6(ip), port).socketAddress() }
+            case .dns4(let name): return look(up: name, AF_INET, port, on: eventLoop)
+            case .dns6(let name): return look(up: name, AF_INET6, port, on: eventLoop)
+            case .tcp, .p2p, nil: break
+            }
         }
-        switch host {
-        case .ip4(let text), .ip6(let text):
-            return eventLoop.makeCompletedFuture { try SocketAddress(ipAddress: text, port: Int(port)) }
-        case .dns4(let name):
-            return look(up: name, AF_INET, port, on: eventLoop)
-        case .dns6(let name):
-            return look(up: name, AF_INET6, port, on: eventLoop)
-        }
+        return eventLoop.makeFailedFuture(
+            LibP2PError.malformed(
+                kind: "place to dial", text: "\(address)",
+                fault: "it needs an IP address or a name, then a TCP port, and maybe a peer"))
     }
 
     private static func look(

@@ -33,4 +33,34 @@ public struct Identification: Hashable, Sendable {
         self.agentVersion = agentVersion
         self.publicKey = publicKey
     }
+
+    /// - Throws: `LibP2PError.message`.
+    package init(parsing bytes: ByteBuffer) throws(LibP2PError) {
+        let message = try ProtobufMessage(parsing: bytes, as: "identify")
+        func text(_ field: Int) -> String { message.bytes(field).map { String(buffer: $0) } ?? "" }
+        protocols = message.all(Field.protocols).map { String(buffer: $0) }
+        listenAddresses = message.all(Field.listenAddresses).compactMap { try? Multiaddr(parsing: $0) }
+        observedAddress = message.bytes(Field.observedAddress).flatMap { try? Multiaddr(parsing: $0) }
+        protocolVersion = text(Field.protocolVersion)
+        agentVersion = text(Field.agentVersion)
+        publicKey = message.bytes(Field.publicKey).map { Array($0.readableBytesView) } ?? []
+    }
+
+    /// The message, with its length before it.
+    package func serialized() -> ByteBuffer {
+        var message = ProtobufMessage()
+        message.append(Field.publicKey, publicKey)
+        for address in listenAddresses { message.append(Field.listenAddresses, address.serialized().readableBytesView) }
+        for name in protocols { message.append(Field.protocols, name) }
+        if let observedAddress {
+            message.append(Field.observedAddress, observedAddress.serialized().readableBytesView)
+        }
+        message.append(Field.protocolVersion, protocolVersion)
+        message.append(Field.agentVersion, agentVersion)
+        var bytes = ByteBuffer()
+        let content = message.serialized()
+        bytes.writeUnsignedVarint(UInt64(content.readableBytes))
+        bytes.writeImmutableBuffer(content)
+        return bytes
+    }
 }

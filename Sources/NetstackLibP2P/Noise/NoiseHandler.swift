@@ -1,0 +1,195 @@
+// The secure channel in a pipeline: does the handshake, then encrypts and decrypts.
+
+import NIOCore
+
+/// Frames of a Noise channel have a length of two bytes before them.
+final class NoiseHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// The most that a frame carries: its length counts the tag, too.
+    private static let plaintextLimit = 65535 - NoiseCipher.tagLength
+
+    private let identity: Identity
+    /// Judges the peer as soon as it has proven who it is, before it is told who this is if it is the listener.
+    private let judge: (PeerID) throws(LibP2PError) -> Void
+    private let authenticated: EventLoopPromise<PeerID>
+    private var handshake: NoiseHandshake
+    private var ciphers: (sending: NoiseCipher, receiving: NoiseCipher)?
+    private var peer: PeerID?
+    private var hasBegun = false
+    private var hasFailed = false
+    /// A frame that has not come as a whole.
+    private var partial = ByteBuffer()
+    /// What has been written since the last flush, and the promises for it.
+    private var pending = ByteBuffer()
+    private var pendingPromise: EventLoopPromise<Void>?
+
+    /// - Parameters:
+    ///   - judge: throws if the peer is not to be let in.
+    ///   - authenticated: completed with who the peer is, when frames can go both ways; or with what went wrong. The
+    ///     channel is closed then.
+    init(
+        _ role: NoiseHandshake.Role, identity: Identity, authenticated: EventLoopPromise<PeerID>,
+        judge: @escaping (PeerID) throws(LibP2PError) -> Void
+    ) {
+        self.identity = identity
+        self.judge = judge
+        self.authenticated = authenticated
+        handshake = NoiseHandshake(role)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { begin(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        begin(context)
+        context.fireChannelActive()
+    }
+
+    // MARK: The handshake
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard !hasBegun else { return }
+        hasBegun = true
+        guard handshake.writes else { return }
+        do {
+            // The first message is not encrypted, and carries nothing.
+            try send(ByteBuffer(), context)
+        } catch {
+            fail(context, error)
+        }
+    }
+
+    private func send(_ payload: ByteBuffer, _ context: ChannelHandlerContext) throws(LibP2PError) {
+        var frame = ByteBuffer()
+        let message = try handshake.write(payload)
+        frame.writeInteger(UInt16(truncatingIfNeeded: message.readableBytes))
+        frame.writeImmutableBuffer(message)
+        context.writeAndFlush(wrapOutboundOut(frame), promise: nil)
+    }
+
+    private func advance(_ message: ByteBuffer, _ context: ChannelHandlerContext) throws(LibP2PError) {
+        let payload = try handshake.read(message)
+        if let key = handshake.peerStaticKey {
+            let peer = try NoisePayload.verify(payload, for: key)
+            try judge(peer)
+            self.peer = peer
+        }
+        if handshake.writes { try send(NoisePayload.sign(handshake.publicKey, with: identity), context) }
+        guard handshake.isComplete, let peer else { return }
+        ciphers = handshake.split()
+        authenticated.succeed(peer)
+    }
+
+    // MARK: Reading
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !hasFailed else { return }
+        var bytes = unwrapInboundIn(data)
+        if partial.readableBytes > 0 {
+            partial.writeBuffer(&bytes)
+            swap(&partial, &bytes)
+        }
+        var plaintext = ByteBuffer()
+        // No more than what comes in comes out.
+        if ciphers != nil { plaintext.reserveCapacity(bytes.readableBytes) }
+        do {
+            while let frame = bytes.readLengthPrefixedSlice(as: UInt16.self) {
+                if ciphers != nil {
+                    try ciphers?.receiving.decrypt(frame.readableBytesView, to: &plaintext)
+                } else {
+                    try advance(frame, context)
+                }
+            }
+        } catch {
+            deliver(plaintext, context)
+            return fail(context, error)
+        }
+        // A copy of the rest lets go of what came before it.
+        partial = bytes.readableBytes > 0 ? ByteBuffer(bytes: bytes.readableBytesView) : ByteBuffer()
+        deliver(plaintext, context)
+    }
+
+    private func deliver(_ plaintext: ByteBuffer, _ context: ChannelHandlerContext) {
+        if plaintext.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(plaintext)) }
+    }
+
+    // MARK: Writing
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard ciphers != nil, !hasFailed else { return promise?.fail(LibP2PError.closed) ?? () }
+        var bytes = unwrapOutboundIn(data)
+        if pending.readableBytes == 0 { pending = bytes } else { pending.writeBuffer(&bytes) }
+        guard let promise else { return }
+        if let pendingPromise {
+            pendingPromise.futureResult.cascade(to: promise)
+        } else {
+            pendingPromise = promise
+        }
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        if pending.readableBytes > 0 {
+            do {
+                let frames = try encryptPending()
+                context.write(wrapOutboundOut(frames), promise: pendingPromise)
+                pendingPromise = nil
+            } catch {
+                fail(context, error)
+            }
+        }
+        context.flush()
+    }
+
+    /// Small writes share frames; large ones are cut.
+    private func encryptPending() throws(LibP2PError) -> ByteBuffer {
+        let count = (pending.readableBytes + Self.plaintextLimit - 1) / Self.plaintextLimit
+        var frames = ByteBuffer()
+        frames.reserveCapacity(pending.readableBytes + count * (2 + NoiseCipher.tagLength))
+        while let piece = pending.readSlice(length: min(pending.readableBytes, Self.plaintextLimit)),
+            piece.readableBytes > 0
+        {
+            frames.writeInteger(UInt16(truncatingIfNeeded: piece.readableBytes + NoiseCipher.tagLength))
+            try ciphers?.sending.encrypt(piece.readableBytesView, to: &frames)
+        }
+        pending = ByteBuffer()
+        return frames
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        // What has been written before goes before.
+        flush(context: context)
+        context.close(mode: mode, promise: promise)
+    }
+
+    // MARK: The end
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        authenticated.fail(error)
+        context.fireErrorCaught(error)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end(LibP2PError.noise(fault: "the peer closed during the handshake"))
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { end(LibP2PError.closed) }
+
+    private func end(_ error: LibP2PError) {
+        hasFailed = true
+        authenticated.fail(error)
+        pendingPromise?.fail(LibP2PError.closed)
+        pendingPromise = nil
+    }
+
+    private func fail(_ context: ChannelHandlerContext, _ error: LibP2PError) {
+        end(error)
+        context.fireErrorCaught(error)
+        context.close(promise: nil)
+    }
+}
