@@ -6,22 +6,24 @@ PACKAGES := liblwip-dev pkg-config
 FORMATTED := Package.swift Sources Tests Examples Fuzz/Targets Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Tests
 TOOLS := curl dnsutils hping3 iproute2 iputils-ping ncat nftables nmap socat traceroute
 PEERS := golang-go golang-gvisor-gvisor-dev
+# Python's environments, and the compiler for the one package of py-libp2p's that has no wheel.
+PYTHON := gcc libc6-dev libgmp-dev python3-dev python3-venv
 
 # Packages of their own, for what they depend on.
 EXAMPLES := hummingbird-app grpc-call
 
-.PHONY: demo test examples docs test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
+.PHONY: demo test libp2p-peer examples docs test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
 
 # The HTTP client's tests wait out its time-outs, so they go by themselves: the others take all cores.
-test: setup
+test: setup libp2p-peer
 	$(SWIFT) test --skip NetstackHTTPTests --skip TruthTests
 	$(SWIFT) test --filter NetstackHTTPTests
 	$(MAKE) consumer
 
-test-release: setup
+test-release: setup libp2p-peer
 	$(SWIFT) test -c release --skip NetstackHTTPTests --skip TruthTests
 	$(SWIFT) test -c release --filter NetstackHTTPTests
 
@@ -29,11 +31,20 @@ test-release: setup
 # client's tests, which wait out its time-outs.
 test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
 test-asan test-tsan: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.supp:print_suppressions=0
-test-asan: setup
+test-asan: setup libp2p-peer
 	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
 
-test-tsan: setup
+test-tsan: setup libp2p-peer
 	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
+
+# py-libp2p in an environment of its own, for NetstackLibP2PTests: made once, and again when its versions change.
+libp2p-peer: .build/libp2p-peer/installed
+
+.build/libp2p-peer/installed: Tests/NetstackLibP2PTests/Peer/requirements.txt | setup
+	@$(MAKE) --no-print-directory setup PACKAGES="$(PYTHON)"
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --requirement $<
+	touch $@
 
 # What real tools see through an exit, between network namespaces: takes root, and three minutes.
 truth: setup

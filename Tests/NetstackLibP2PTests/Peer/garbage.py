@@ -37,6 +37,10 @@ GARBAGE = {
 }
 
 
+# How long the other side may take to end the connection, in seconds: more than any time limit of a handshake.
+PATIENCE = 30
+
+
 class Spoiled(Exception):
     """The step has been reached, and its garbage sent."""
 
@@ -97,12 +101,15 @@ class SpoiledNoise(NoiseTransport):
 async def wait_for_end(stream):
     """Reads what still comes, and how it ends."""
     count = 0
-    try:
-        while data := await stream.receive_some():
-            count += len(data)
-    except trio.BrokenResourceError:
-        return {"end": "reset", "bytes": count}
-    return {"end": "eof", "bytes": count}
+    end = "none"
+    with trio.move_on_after(PATIENCE):
+        try:
+            while data := await stream.receive_some():
+                count += len(data)
+            end = "eof"
+        except trio.BrokenResourceError:
+            end = "reset"
+    return {"end": end, "bytes": count}
 
 
 async def spoil(stream, keys, peer, step, how="garbage", content=None):
