@@ -150,6 +150,7 @@ let package = Package(
                 "Netstack", "NetstackLinks", "NetstackLibP2P", "TestSupport", nio, nioPosix, crypto, logging,
                 concurrencyHelpers, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
+            exclude: ["Peer"],
             swiftSettings: settings),
         .testTarget(
             name: "NetstackHTTPTests",

@@ -1,6 +1,7 @@
 // Programs that the tests run: what they print, and how they end.
 
 package import Glibc
+package import NIOCore
 import NIOPosix
 
 /// A program whose input, output and errors are one socket, so that no other program inherits an end of it.
@@ -103,6 +104,18 @@ package final class ChildProcess: Sendable {
             }
             throw Failure(program: program, reason: String(decoding: line, as: UTF8.self))
         }
+    }
+
+    /// What it prints and is told as a channel, whose handlers `initialize` adds: for a program that is spoken with for
+    /// long, since no thread waits for it. Lines cannot be read otherwise then.
+    package func channel(
+        _ initialize: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
+    ) async throws -> any Channel {
+        let input = fcntl(socket, F_DUPFD_CLOEXEC, 0)
+        let output = fcntl(socket, F_DUPFD_CLOEXEC, 0)
+        return try await NIOPipeBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .channelInitializer(initialize)
+            .takingOwnershipOfDescriptors(input: input, output: output).get()
     }
 
     package func kill() { _ = Glibc.kill(id, SIGKILL) }
