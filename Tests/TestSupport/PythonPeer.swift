@@ -40,6 +40,7 @@ package actor PythonPeer {
         let peer = try await PythonPeer(seed: seed)
         let result: Swift.Result<Result, any Error>
         do {
+            try await peer.waitUntilReady()
             result = .success(try await body(peer))
         } catch {
             result = .failure(error)
@@ -64,8 +65,9 @@ package actor PythonPeer {
             }
         }
         Task { await listen(to: lines) }
-        id = try await event("ready")["peer"].text ?? ""
     }
+
+    private func waitUntilReady() async throws { id = try await event("ready")["peer"].text ?? "" }
 
     /// Asks for a command and waits for its answer. What is asked side by side is done side by side.
     ///
