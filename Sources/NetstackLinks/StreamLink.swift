@@ -19,7 +19,7 @@ public struct StreamLink: Link {
     }
 
     /// The same, for code on the channel's event loop.
-    init(synchronously channel: any Channel) throws {
+    package init(synchronously channel: any Channel) throws {
         let (near, far) = MemoryLink.pipe()
         self.near = near
         try Self.attach(channel, to: far)

@@ -1,7 +1,7 @@
 // Where a peer is, and who it is, in an address that describes itself.
 
 package import NIOCore
-import Netstack
+package import Netstack
 
 /// An address such as `/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…` (https://github.com/multiformats/multiaddr).
 ///

@@ -79,7 +79,8 @@ final class HostCore {
                 }
                 .bind(to: socketAddress)
         }.flatMapThrowing { channel in
-            let address = try channel.localAddress.map(Multiaddr.init(socketAddress:)).unwrap()
+            guard let bound = channel.localAddress else { throw LibP2PError.closed }
+            let address = try Multiaddr(socketAddress: bound)
             let core = reach.value
             if core.isShutDown {
                 channel.close(promise: nil)

@@ -1,6 +1,7 @@
 // A stream to a peer, for code with async and await.
 
 public import NIOCore
+import NetstackNIO
 
 /// A stream of bytes in both directions, to a peer that is who it says.
 ///
@@ -11,11 +12,12 @@ public final class LibP2PStream: Sendable {
     public let peer: PeerID
     /// What both have agreed to speak.
     public let protocolID: String
-    private let channel: any Channel
+    private let channel: StreamChannel
     private let reader: NIOLoopBound<StreamReader>
 
     /// Takes over a stream's channel, on its event loop.
     init(_ channel: any Channel, _ peer: PeerID, _ protocolID: String) throws {
+        guard let channel = channel as? StreamChannel else { throw ChannelError.inappropriateOperationForState }
         self.peer = peer
         self.protocolID = protocolID
         self.channel = channel
@@ -59,7 +61,7 @@ public final class LibP2PStream: Sendable {
 
     /// Ends the stream at once: the peer sees a reset, and what it does not have yet is lost.
     public func reset() {
-        channel.triggerUserOutboundEvent(YamuxStreamReset(), promise: nil)
+        channel.eventLoop.execute { [channel] in channel.reset() }
     }
 }
 

@@ -10,6 +10,8 @@ final class PeerConnection {
         /// `expecting` is who has to answer, or nil for whoever does.
         case dialler(expecting: PeerID?)
         case listener
+
+        var isDialler: Bool { if case .dialler = self { true } else { false } }
     }
 
     static let noise = "/noise"
@@ -55,10 +57,7 @@ final class PeerConnection {
 
         func negotiate(_ name: String, then next: @escaping () throws -> Void) throws {
             let negotiation: MultistreamNegotiation.Role =
-                switch role {
-                case .dialler: .dialler([name])
-                case .listener: .listener(accepts: { $0 == name }, all: { [name] })
-                }
+                role.isDialler ? .dialler([name]) : .listener(accepts: { $0 == name }, all: { [name] })
             let handler = MultistreamHandler(
                 negotiation, messageLimit: host.limits.negotiationMessageBytes,
                 agreed: { channel, _ in channel.eventLoop.makeCompletedFuture { try next() } },
@@ -67,14 +66,10 @@ final class PeerConnection {
         }
 
         func multiplex(with peer: PeerID) throws {
-            let side: YamuxSession.Role =
-                switch role {
-                case .dialler: .client
-                case .listener: .server
-                }
-            let handler = YamuxHandler(side, limits: YamuxLimits(host.limits)) { stream in
-                host.accept(stream, of: peer)
-            }
+            let handler = YamuxHandler(
+                role.isDialler ? .client : .server, limits: YamuxLimits(host.limits), on: eventLoop,
+                refused: { host.counters.streamsRefused += $0 },
+                accept: { host.accept($0, of: peer) })
             try channel.pipeline.syncOperations.addHandler(handler)
             let connection = PeerConnection(channel, peer, handler, host)
             connection.keepAlive()
@@ -83,15 +78,15 @@ final class PeerConnection {
 
         func secure() throws {
             let peer = eventLoop.makePromise(of: PeerID.self)
-            let handler =
+            let handler = NoiseHandler(
+                role.isDialler ? .initiator : .responder, identity: host.identity, authenticated: peer
+            ) { peer throws(LibP2PError) in
                 switch role {
-                case .dialler(let expected):
-                    NoiseHandler(.initiator, identity: host.identity, expecting: expected, authenticated: peer)
-                case .listener:
-                    NoiseHandler(
-                        .responder, identity: host.identity, allows: { host.allowedPeers.contains($0) },
-                        authenticated: peer)
+                case .dialler(let expected?) where expected != peer: throw .wrongPeer(expected: expected, found: peer)
+                case .listener where !host.allowedPeers.contains(peer): throw .notAllowed(peer)
+                case .dialler, .listener: break
                 }
+            }
             try channel.pipeline.syncOperations.addHandler(handler)
             peer.futureResult.assumeIsolated().whenComplete { outcome in
                 do {

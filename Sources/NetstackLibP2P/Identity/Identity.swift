@@ -2,7 +2,7 @@
 
 package import Crypto
 import Glibc
-import NIOCore
+package import NIOCore
 
 /// The private key of a host (Ed25519). Whoever has it is that host.
 public struct Identity: Sendable {
@@ -92,7 +92,7 @@ public struct Identity: Sendable {
     package init(parsing bytes: ByteBuffer) throws(LibP2PError) {
         let message = try ProtobufMessage(parsing: bytes, as: "private key")
         guard message.varint(1) == 1, let data = message.bytes(2), data.readableBytes == 64,
-            let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: data.readableBytesView.prefix(32)),
+            let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: Array(data.readableBytesView.prefix(32))),
             key.publicKey.rawRepresentation.elementsEqual(data.readableBytesView.dropFirst(32))
         else { throw .message(what: "private key", fault: "it is not an Ed25519 key with its public half") }
         self.init(key)

@@ -1,7 +1,7 @@
 // The public keys of peers, as they send them.
 
 package import Crypto
-import NIOCore
+package import NIOCore
 
 /// An Ed25519 key in the envelope that libp2p puts keys into: its kind, and its bytes.
 package struct PublicKey {
@@ -23,7 +23,7 @@ package struct PublicKey {
                 what: "public key", fault: "it is of the kind \(Self.kinds[kind] ?? "\(kind)"), not Ed25519")
         }
         do {
-            key = try Curve25519.Signing.PublicKey(rawRepresentation: data.readableBytesView)
+            key = try Curve25519.Signing.PublicKey(rawRepresentation: Array(data.readableBytesView))
         } catch {
             throw .message(what: "public key", fault: "an Ed25519 key has 32 bytes, this one \(data.readableBytes)")
         }

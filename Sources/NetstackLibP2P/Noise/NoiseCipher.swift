@@ -32,11 +32,13 @@ package struct NoiseCipher {
 
     /// Appends the encryption of `plaintext`, and its tag.
     package mutating func encrypt(
-        _ plaintext: ByteBufferView, authenticating data: [UInt8] = [], to output: inout ByteBuffer
+        _ plaintext: ByteBuffer, authenticating data: [UInt8] = [], to output: inout ByteBuffer
     ) throws(LibP2PError) {
         let nonce = try nextNonce()
         do {
-            let box = try ChaChaPoly.seal(plaintext, using: key, nonce: nonce, authenticating: data)
+            let box = try plaintext.withUnsafeReadableBytes {
+                try ChaChaPoly.seal($0, using: key, nonce: nonce, authenticating: data)
+            }
             // Without its nonce, which the peer counts itself.
             output.writeBytes(box.combined.dropFirst(12))
         } catch {
@@ -46,13 +48,15 @@ package struct NoiseCipher {
 
     /// Appends the decryption of `message`, which ends with its tag.
     package mutating func decrypt(
-        _ message: ByteBufferView, authenticating data: [UInt8] = [], to output: inout ByteBuffer
+        _ message: ByteBuffer, authenticating data: [UInt8] = [], to output: inout ByteBuffer
     ) throws(LibP2PError) {
-        guard message.count >= Self.tagLength else { throw .noise(fault: "a message is shorter than its tag") }
+        let length = message.readableBytes - Self.tagLength
+        guard length >= 0 else { throw .noise(fault: "a message is shorter than its tag") }
         let nonce = try nextNonce()
         do {
-            let box = try ChaChaPoly.SealedBox(
-                nonce: nonce, ciphertext: message.dropLast(Self.tagLength), tag: message.suffix(Self.tagLength))
+            let box = try message.withUnsafeReadableBytes {
+                try ChaChaPoly.SealedBox(nonce: nonce, ciphertext: $0[..<length], tag: $0[length...])
+            }
             output.writeBytes(try ChaChaPoly.open(box, using: key, authenticating: data))
         } catch {
             throw .noise(fault: "a message can't be decrypted")

@@ -100,7 +100,7 @@ final class NoiseHandler: ChannelDuplexHandler {
         do {
             while let frame = bytes.readLengthPrefixedSlice(as: UInt16.self) {
                 if ciphers != nil {
-                    try ciphers?.receiving.decrypt(frame.readableBytesView, to: &plaintext)
+                    try ciphers?.receiving.decrypt(frame, to: &plaintext)
                 } else {
                     try advance(frame, context)
                 }
@@ -154,7 +154,7 @@ final class NoiseHandler: ChannelDuplexHandler {
             piece.readableBytes > 0
         {
             frames.writeInteger(UInt16(truncatingIfNeeded: piece.readableBytes + NoiseCipher.tagLength))
-            try ciphers?.sending.encrypt(piece.readableBytesView, to: &frames)
+            try ciphers?.sending.encrypt(piece, to: &frames)
         }
         pending = ByteBuffer()
         return frames

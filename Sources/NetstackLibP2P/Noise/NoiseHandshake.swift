@@ -66,7 +66,7 @@ package struct NoiseHandshake {
             try writeStaticKey(to: &message)
             try mixAgreement(staticKey, peerEphemeralKey)
         }
-        try encryptAndHash(payload.readableBytesView, to: &message)
+        try encryptAndHash(payload, to: &message)
         messages += 1
         return message
     }
@@ -88,7 +88,7 @@ package struct NoiseHandshake {
             try mixAgreement(ephemeralKey, peerStaticKey)
         }
         var payload = ByteBuffer()
-        try decryptAndHash(message.readableBytesView, to: &payload)
+        try decryptAndHash(message, to: &payload)
         messages += 1
         return payload
     }
@@ -118,7 +118,7 @@ package struct NoiseHandshake {
     }
 
     private mutating func writeStaticKey(to message: inout ByteBuffer) throws(LibP2PError) {
-        try encryptAndHash(ByteBuffer(bytes: publicKey.rawRepresentation).readableBytesView, to: &message)
+        try encryptAndHash(ByteBuffer(bytes: publicKey.rawRepresentation), to: &message)
     }
 
     private mutating func readStaticKey(from message: inout ByteBuffer) throws(LibP2PError) {
@@ -126,7 +126,7 @@ package struct NoiseHandshake {
             throw .noise(fault: "a handshake message is too short")
         }
         var bytes = ByteBuffer()
-        try decryptAndHash(encrypted.readableBytesView, to: &bytes)
+        try decryptAndHash(encrypted, to: &bytes)
         peerStaticKey = try Self.key(Array(bytes.readableBytesView))
     }
 
@@ -159,11 +159,11 @@ package struct NoiseHandshake {
     }
 
     private mutating func encryptAndHash(
-        _ plaintext: ByteBufferView, to message: inout ByteBuffer
+        _ plaintext: ByteBuffer, to message: inout ByteBuffer
     ) throws(LibP2PError) {
         let start = message.writerIndex
         if cipher == nil {
-            message.writeBytes(plaintext)
+            message.writeImmutableBuffer(plaintext)
         } else {
             try cipher?.encrypt(plaintext, authenticating: hash, to: &message)
         }
@@ -171,13 +171,13 @@ package struct NoiseHandshake {
     }
 
     private mutating func decryptAndHash(
-        _ encrypted: ByteBufferView, to output: inout ByteBuffer
+        _ encrypted: ByteBuffer, to output: inout ByteBuffer
     ) throws(LibP2PError) {
         if cipher == nil {
-            output.writeBytes(encrypted)
+            output.writeImmutableBuffer(encrypted)
         } else {
             try cipher?.decrypt(encrypted, authenticating: hash, to: &output)
         }
-        mix(hash: encrypted)
+        mix(hash: encrypted.readableBytesView)
     }
 }

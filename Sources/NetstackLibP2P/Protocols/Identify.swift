@@ -65,7 +65,7 @@ extension LibP2PHost {
             }
             guard let message = rest.readSlice(length: Int(length)) else { continue }
             let identification = try Identification(parsing: message)
-            guard try identification.publicKey.isEmpty || PeerID(serializedKey: identification.publicKey) == stream.peer
+            guard identification.publicKey.isEmpty || PeerID(serializedKey: identification.publicKey) == stream.peer
             else { throw LibP2PError.message(what: "identify", fault: "the key is not the peer's") }
             return identification
         }

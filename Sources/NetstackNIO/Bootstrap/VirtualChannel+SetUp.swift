@@ -16,7 +16,7 @@ extension StackBootstrap {
     }
 }
 
-extension StackChannel {
+extension VirtualChannel {
     /// Sets options, adds handlers, registers, and begins. If one of these fails, the channel is closed.
     ///
     /// - Parameter begin: binds or connects, and completes the promise.

@@ -1,8 +1,8 @@
-// How the options of a stack's channels are reached: by futures from anywhere, and at once on the event loop.
+// How the options of channels are reached: by futures from anywhere, and at once on the event loop.
 
 package import NIOCore
 
-extension StackChannel {
+extension VirtualChannel {
     package func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<Void> {
         onEventLoop { try self.setIfOpen(option, value) }
     }
@@ -26,7 +26,7 @@ extension StackChannel {
     }
 
     struct SynchronousOptions: NIOSynchronousChannelOptions {
-        let channel: StackChannel
+        let channel: VirtualChannel
 
         func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
             try channel.setIfOpen(option, value)

@@ -1,0 +1,176 @@
+// The multiplexer in a connection's pipeline: a channel for each stream.
+
+import NIOCore
+import NetstackNIO
+
+final class YamuxHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let eventLoop: any EventLoop
+    private let session: YamuxSession
+    /// Sets up the channel of a stream that the peer has opened.
+    private let accept: (any Channel) -> EventLoopFuture<Void>
+    /// Told of how many streams have been refused.
+    private let refused: (Int) -> Void
+    private var context: ChannelHandlerContext?
+    private var failure: (any Error)?
+    private var isReading = false
+    private var flushScheduled = false
+    private var pings: [UInt32: EventLoopPromise<Void>] = [:]
+
+    init(
+        _ role: YamuxSession.Role, limits: YamuxLimits, on eventLoop: any EventLoop, refused: @escaping (Int) -> Void,
+        accept: @escaping (any Channel) -> EventLoopFuture<Void>
+    ) {
+        self.eventLoop = eventLoop
+        session = YamuxSession(role, limits: limits, clock: { .now() })
+        self.accept = accept
+        self.refused = refused
+        session.hasOutput = { [unowned self] in scheduleFlush() }
+    }
+
+    // MARK: For the host
+
+    var streamCount: Int { session.streams.count }
+
+    var acceptsStreams: Bool { context != nil && failure == nil && session.peerGoAway == nil }
+
+    /// Opens a stream. The future fails as `YamuxSession.openStream` throws, or as `setUp` does.
+    func openStream(_ setUp: (any Channel) -> EventLoopFuture<Void>) -> EventLoopFuture<Void> {
+        do {
+            guard let context, failure == nil else { throw failure ?? LibP2PError.closed }
+            return begin(try session.openStream(), context, setUp)
+        } catch {
+            return eventLoop.makeFailedFuture(error)
+        }
+    }
+
+    /// Done when the peer has answered.
+    func ping() -> EventLoopFuture<Void> {
+        let promise = eventLoop.makePromise(of: Void.self)
+        guard context != nil, failure == nil else {
+            promise.fail(failure ?? LibP2PError.closed)
+            return promise.futureResult
+        }
+        pings[session.ping()] = promise
+        return promise.futureResult
+    }
+
+    /// Tells the peer that nothing more comes.
+    func goAway(_ code: UInt32 = YamuxSession.Code.normal) {
+        session.goAway(code)
+        flush()
+    }
+
+    // MARK: Streams
+
+    private func begin(
+        _ stream: YamuxStream, _ context: ChannelHandlerContext, _ setUp: (any Channel) -> EventLoopFuture<Void>
+    ) -> EventLoopFuture<Void> {
+        let channel = StreamChannel(stream, on: eventLoop, parent: context.channel)
+        stream.channel = channel
+        return setUp(channel).hop(to: eventLoop).flatMapThrowing {
+            channel.activate()
+            // What has happened meanwhile was told to a channel that was not ready.
+            channel.deliver()
+        }.flatMapErrorThrowing { error in
+            channel.reset()
+            throw error
+        }
+    }
+
+    /// Tells streams, the host and the peer of what a batch of frames has brought.
+    private func settle(_ context: ChannelHandlerContext) {
+        let (touched, accepted, answered) = session.takeNews()
+        for stream in accepted { _ = begin(stream, context, accept) }
+        for stream in touched { stream.tell() }
+        for number in answered { pings.removeValue(forKey: number)?.succeed() }
+        flush()
+    }
+
+    // MARK: From the connection
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        session.isWritable = context.channel.isWritable
+        // The round trip, which windows grow by.
+        ping().whenComplete { _ in }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        end(LibP2PError.closed, context)
+        self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard failure == nil else { return }
+        isReading = true
+        let before = session.refusedCount
+        do {
+            try session.receive(unwrapInboundIn(data))
+        } catch {
+            goAway(YamuxSession.Code.protocolError)
+            end(error, context)
+            context.fireErrorCaught(error)
+            context.close(promise: nil)
+        }
+        if session.refusedCount > before { refused(session.refusedCount - before) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        settle(context)
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        session.isWritable = context.channel.isWritable
+        flush()
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        end(error, context)
+        context.fireErrorCaught(error)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end(session.peerGoAway.map { LibP2PError.goAway(code: $0) } ?? LibP2PError.closed, context)
+        context.fireChannelInactive()
+    }
+
+    private func end(_ error: any Error, _ context: ChannelHandlerContext) {
+        guard failure == nil else { return }
+        failure = error
+        session.end(error)
+        for stream in session.takeNews().touched { stream.tell() }
+        for promise in pings.values { promise.fail(error) }
+        pings = [:]
+    }
+
+    // MARK: To the connection
+
+    private func scheduleFlush() {
+        guard !isReading, !flushScheduled, context != nil else { return }
+        flushScheduled = true
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute {
+            reach.value.flushScheduled = false
+            reach.value.flush()
+        }
+    }
+
+    /// Sends what there is to send as long as the connection takes it.
+    private func flush() {
+        guard let context else { return }
+        while context.channel.isWritable {
+            if session.output.readableBytes > 0 {
+                context.writeAndFlush(wrapOutboundOut(session.takeOutput()), promise: nil)
+            }
+            guard session.hasWaiting, session.isWritable else { return }
+            session.resumeWriting()
+            if session.output.readableBytes == 0 { return }
+        }
+    }
+}
