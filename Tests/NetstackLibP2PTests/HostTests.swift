@@ -227,11 +227,12 @@ struct HostTests {
         limits.handshakes = 1
         try await withHosts(limits: limits) { _, far, address in
             let port = Int(try #require(address.port))
-            let silent = try KernelSocket.connect(to: port)
-            let second = try KernelSocket.connect(to: port)
-            // The second is one too many, while the first is waited for.
-            try #expect(second.readToEnd().readableBytes == 0)
-            _ = try silent.readToEnd()
+            try KernelSocket.with(port: port) { silent in
+                // The second is one too many, while the first is waited for.
+                let heard = try KernelSocket.with(port: port) { try $0.readToEnd() }
+                #expect(heard.readableBytes == 0)
+                _ = try silent.readToEnd()
+            }
             #expect(await far.counters.handshakesRefused == 1)
             #expect(await far.counters.handshakesTimedOut == 1)
         }

@@ -73,7 +73,7 @@ struct NegotiationTests {
         var far = listener("/a", "/bc")
         var reply = ByteBuffer()
         #expect(try far.receive(messages("/multistream/1.0.0", "ls"), reply: &reply) == nil)
-        #expect(reply == ByteBuffer(string: "\u{9}\u{3}/a\n\u{4}/bc\n\n"))
+        #expect(reply == ByteBuffer(string: "\u{a}\u{3}/a\n\u{4}/bc\n\n"))
     }
 
     @Test func aDiallerThatIsDeclinedSaysWhatItHasProposed() {

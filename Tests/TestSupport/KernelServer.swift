@@ -44,6 +44,18 @@ package struct KernelSocket: Sendable {
 
     package func closeWrite() { _ = Glibc.shutdown(descriptor, CInt(SHUT_WR)) }
 
+    /// A connection to a port of 127.0.0.1, for as long as `body` runs.
+    package static func with<Result>(port: Int, _ body: (KernelSocket) throws -> Result) throws -> Result {
+        let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw KernelError(code: errno) }
+        defer { Glibc.close(descriptor) }
+        let address = try SocketAddress(ipAddress: "127.0.0.1", port: port)
+        guard address.withSockAddr({ Glibc.connect(descriptor, $0, socklen_t($1)) }) == 0 else {
+            throw KernelError(code: errno)
+        }
+        return try body(KernelSocket(descriptor))
+    }
+
     /// Makes the coming close a reset.
     package func resetOnClose() {
         var option = linger(l_onoff: 1, l_linger: 0)

@@ -38,7 +38,6 @@ final class HostCore {
         allowedPeers = configuration.allowedPeers
         agentVersion = configuration.agentVersion
         logger = configuration.logger
-        serveBasics()
     }
 
     var connectedPeers: Set<PeerID> { Set(connections.keys) }
@@ -194,9 +193,22 @@ final class HostCore {
         connection(to: address).flatMap { $0.value.openStream(protocols, setUp) }
     }
 
+    /// What peers can speak with the host: what it serves, and what every host does.
+    var protocols: [String] { Set(handlers.keys).union(Self.basics.keys).sorted() }
+
+    private static let basics: [String: @Sendable (HostCore, any Channel) throws -> Void] = [
+        PingResponder.protocolID: { try $1.pipeline.syncOperations.addHandler(PingResponder()) },
+        identifyProtocol: { try $0.serveIdentify(on: $1) },
+    ]
+
+    func serves(_ protocolID: String) -> Bool { handlers[protocolID] != nil || Self.basics[protocolID] != nil }
+
     /// Sets up a stream of a peer, whose protocol has been agreed on.
     func serve(_ protocolID: String, on channel: any Channel, of peer: PeerID) throws {
-        guard let setUp = handlers[protocolID] else { throw LibP2PError.unsupportedProtocol([protocolID]) }
-        try setUp(channel, peer)
+        if let setUp = handlers[protocolID] {
+            try setUp(channel, peer)
+        } else {
+            try Self.basics[protocolID]?(self, channel)
+        }
     }
 }

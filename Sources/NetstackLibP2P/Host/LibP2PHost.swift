@@ -43,14 +43,14 @@ public actor LibP2PHost {
 
     // MARK: Who gets in
 
-    /// The peers that may connect and open streams. Whoever is taken off it loses its connections.
-    public var allowedPeers: Set<PeerID> {
-        get { core.allowedPeers }
-        set { core.allowedPeers = newValue }
-    }
+    /// The peers that may connect and open streams.
+    public var allowedPeers: Set<PeerID> { core.allowedPeers }
 
     /// Puts a peer on the allow list.
     public func allow(_ peer: PeerID) { core.allowedPeers.insert(peer) }
+
+    /// Takes a peer off the allow list, and ends its connections.
+    public func disallow(_ peer: PeerID) { core.allowedPeers.remove(peer) }
 
     // MARK: Connections
 

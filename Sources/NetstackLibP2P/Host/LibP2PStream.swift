@@ -66,12 +66,16 @@ public final class LibP2PStream: Sendable {
 }
 
 /// Reads from the stream's channel when somebody asks.
-private final class StreamReader: ChannelInboundHandler {
+private final class StreamReader: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
 
     private var context: ChannelHandlerContext?
     private var received = ByteBuffer()
     private var hasEnded = false
+    /// Whether this side has closed its direction, or both.
+    private var outputClosed = false
+    private var isClosed = false
     private var failure: (any Error)?
     private var reading: EventLoopPromise<ByteBuffer?>?
 
@@ -116,9 +120,12 @@ private final class StreamReader: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+        switch event as? ChannelEvent {
+        case .inputClosed:
             hasEnded = true
             answer()
+        case .outputClosed: outputClosed = true
+        case nil: break
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -128,7 +135,14 @@ private final class StreamReader: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        if mode == .all { isClosed = true }
+        context.close(mode: mode, promise: promise)
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
+        // With the output closed, a channel closes at the input's end instead of telling of it.
+        if outputClosed, !isClosed, failure == nil { hasEnded = true }
         end(LibP2PError.closed)
         context.fireChannelInactive()
     }

@@ -165,7 +165,7 @@ extension HostCore {
                 stream.close(promise: nil)
             }
             let handler = MultistreamHandler(
-                .listener(accepts: { self.handlers[$0] != nil }, all: { self.handlers.keys.sorted() }),
+                .listener(accepts: { self.serves($0) }, all: { self.protocols }),
                 messageLimit: limits.negotiationMessageBytes,
                 agreed: { [self] stream, name in
                     stream.eventLoop.makeCompletedFuture {

@@ -23,21 +23,12 @@ private final class IdentifyResponder: ChannelInboundHandler {
 extension HostCore {
     static let identifyProtocol = "/ipfs/id/1.0.0"
 
-    /// Protocols that every host speaks.
-    func serveBasics() {
-        let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        handlers[PingResponder.protocolID] = { channel, _ in
-            try channel.pipeline.syncOperations.addHandler(PingResponder())
-        }
-        handlers[Self.identifyProtocol] = { channel, _ in
-            let core = reach.value
-            let message = Identification(
-                protocols: core.handlers.keys.sorted(), listenAddresses: core.listenAddresses,
-                observedAddress: channel.parent?.remoteAddress.flatMap { try? Multiaddr(socketAddress: $0) },
-                protocolVersion: "ipfs/0.1.0", agentVersion: core.agentVersion,
-                publicKey: core.identity.publicKey.serialized)
-            try channel.pipeline.syncOperations.addHandler(IdentifyResponder(message.serialized()))
-        }
+    func serveIdentify(on channel: any Channel) throws {
+        let message = Identification(
+            protocols: protocols, listenAddresses: listenAddresses,
+            observedAddress: channel.parent?.remoteAddress.flatMap { try? Multiaddr(socketAddress: $0) },
+            protocolVersion: "ipfs/0.1.0", agentVersion: agentVersion, publicKey: identity.publicKey.serialized)
+        try channel.pipeline.syncOperations.addHandler(IdentifyResponder(message.serialized()))
     }
 }
 
