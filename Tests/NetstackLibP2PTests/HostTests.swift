@@ -227,12 +227,16 @@ struct HostTests {
         limits.handshakes = 1
         try await withHosts(limits: limits) { _, far, address in
             let port = Int(try #require(address.port))
-            try KernelSocket.with(port: port) { silent in
-                // The second is one too many, while the first is waited for.
-                let heard = try KernelSocket.with(port: port) { try $0.readToEnd() }
-                #expect(heard.readableBytes == 0)
-                _ = try silent.readToEnd()
-            }
+            // Not on the hosts' event loop, which this blocks.
+            let heard = try await Task.detached {
+                try KernelSocket.with(port: port) { silent in
+                    // The second is one too many, while the first is waited for.
+                    let heard = try KernelSocket.with(port: port) { try $0.readToEnd() }
+                    _ = try silent.readToEnd()
+                    return heard
+                }
+            }.value
+            #expect(heard.readableBytes == 0)
             #expect(await far.counters.handshakesRefused == 1)
             #expect(await far.counters.handshakesTimedOut == 1)
         }

@@ -74,7 +74,7 @@ final class HostCore {
                 .childChannelOption(.writeBufferWaterMark, value: PeerConnection.waterMark)
                 .childChannelOption(.recvAllocator, value: PeerConnection.allocator)
                 .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture { reach.value.accept(channel) }
+                    channel.eventLoop.makeCompletedFuture { try reach.value.accept(channel) }
                 }
                 .bind(to: socketAddress)
         }.flatMapThrowing { channel in
@@ -91,14 +91,16 @@ final class HostCore {
         }
     }
 
-    private func accept(_ channel: any Channel) {
-        if isShutDown || acceptedHandshakes >= limits.handshakes {
+    /// - Throws: what has the channel closed.
+    private func accept(_ channel: any Channel) throws(LibP2PError) {
+        guard !isShutDown else { throw .closed }
+        guard acceptedHandshakes < limits.handshakes else {
             counters.handshakesRefused += 1
-            return channel.close(promise: nil)
+            throw .limitReached(what: "handshakes", limit: limits.handshakes)
         }
-        if connectionCount >= limits.connections {
+        guard connectionCount < limits.connections else {
             counters.connectionsRefused += 1
-            return channel.close(promise: nil)
+            throw .limitReached(what: "connections", limit: limits.connections)
         }
         acceptedHandshakes += 1
         upgrade(channel, .listener).assumeIsolated().whenComplete { [self] _ in acceptedHandshakes -= 1 }
