@@ -147,7 +147,7 @@ let package = Package(
         .testTarget(
             name: "NetstackLibP2PTests",
             dependencies: [
-                "Netstack", "NetstackLinks", "NetstackLibP2P", "TestSupport", nio, nioPosix, crypto, logging,
+                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, httpTypes, crypto, logging,
                 concurrencyHelpers, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             exclude: ["Peer"],
