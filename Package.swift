@@ -87,7 +87,8 @@ let package = Package(
         .executableTarget(
             name: "vni-demo",
             dependencies: [
-                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1, httpTypes,
+                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1,
+                httpTypes,
                 crypto, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -147,7 +148,8 @@ let package = Package(
         .testTarget(
             name: "NetstackLibP2PTests",
             dependencies: [
-                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, httpTypes, crypto, logging,
+                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix,
+                httpTypes, crypto, logging,
                 concurrencyHelpers, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             exclude: ["Peer"],

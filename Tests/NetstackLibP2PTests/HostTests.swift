@@ -201,7 +201,9 @@ struct HostTests {
             await far.handle("/test/wait/1") { stream in _ = try await stream.read() }
             let first = try await near.openStream(to: address, protocols: ["/test/wait/1"])
             let second = try await near.openStream(to: address, protocols: ["/test/wait/1"])
-            await #expect(throws: (any Error).self) { try await near.openStream(to: address, protocols: ["/test/wait/1"]) }
+            await #expect(throws: (any Error).self) {
+                try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            }
             #expect(await far.counters.streamsRefused == 1)
             await first.close()
             await second.close()

@@ -19,7 +19,8 @@ import VNI
     /// Runs `body` with a host that listens and lets in a Python peer that listens, and shows that nothing stays.
     private func withPeers(
         _ version: IPVersion = .v4, limits: LibP2PHost.Limits = .init(),
-        _ body: (_ host: LibP2PHost, _ peer: PythonPeer, _ place: Multiaddr, _ peerPlace: Multiaddr) async throws -> Void
+        _ body: (_ host: LibP2PHost, _ peer: PythonPeer, _ place: Multiaddr, _ peerPlace: Multiaddr) async throws ->
+            Void
     ) async throws {
         let host = LibP2PHost(configuration: .quiet(limits))
         let place = try await host.listen(on: .loopback(version))
@@ -93,14 +94,12 @@ import VNI
 
     @Test func twentyStreamsAtOnce() async throws {
         try await withPeers { host, peer, place, peerPlace in
-            await serveTransfer(host)
+            await host.handle("/test/echo/1") { stream in
+                while let bytes = try await stream.read() { try await stream.write(bytes) }
+            }
             try await peer.ask("dial", ["address": .text("\(place)")])
             async let theirs = peer.ask(
-                "streams",
-                [
-                    "peer": .text("\(host.peerID)"), "count": 20, "bytes": 1_000_000, "seed": 10,
-                    "protocol": "/test/transfer/1",
-                ])
+                "streams", ["peer": .text("\(host.peerID)"), "count": 20, "bytes": 1_000_000, "seed": 10])
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<20 {
                     group.addTask {
@@ -112,7 +111,11 @@ import VNI
                 }
                 try await group.waitForAll()
             }
-            #expect(try await theirs["results"].list.count == 20)
+            for (number, result) in try await theirs["results"].list.enumerated() {
+                #expect(result["received"] == result["sent"])
+                #expect(
+                    result["sent"]["sha256"].text == SeededBytes.digest(seed: UInt64(10 + number), count: 1_000_000))
+            }
         }
     }
 
@@ -150,7 +153,9 @@ import VNI
             try await peer.ask("configure", ["drop": 100_000, "how": .text(how)])
             let stream = try await host.openStream(to: peerPlace, protocols: ["/test/drop/1"])
             await #expect(throws: (any Error).self) {
-                for piece in SeededBytes(seed: 5, count: 50_000_000) { try await stream.write(ByteBuffer(bytes: piece)) }
+                for piece in SeededBytes(seed: 5, count: 50_000_000) {
+                    try await stream.write(ByteBuffer(bytes: piece))
+                }
             }
             #expect(try await host.ping(peerPlace) > .zero)
         }
@@ -213,7 +218,8 @@ import VNI
     // MARK: Garbage
 
     @Test(arguments: [
-        "multistream", "security", "noise-1", "noise-3", "secure-multistream", "muxer", "yamux", "ciphertext", "signature",
+        "multistream", "security", "noise-1", "noise-3", "secure-multistream", "muxer", "yamux", "ciphertext",
+        "signature",
         "identity", "empty-payload", "garbage-payload",
     ])
     func garbageOfADiallerEndsItsConnection(_ step: String) async throws {
@@ -239,12 +245,13 @@ import VNI
         }
     }
 
-    @Test(arguments: [
-        ["type": 0, "flags": 0, "length": 300_000],  // more than the window
-        ["type": 0, "flags": 0, "stream": 77, "length": 0],  // nobody has opened it
-        ["type": 9], ["type": 1, "version": 1], ["type": 3, "stream": 5], ["type": 1, "stream": 0],
-        ["type": 1, "flags": 1, "stream": 2],  // a number of ours
-    ] as [[String: Int]])
+    @Test(
+        arguments: [
+            ["type": 0, "flags": 0, "length": 300_000],  // more than the window
+            ["type": 0, "flags": 0, "stream": 77, "length": 0],  // nobody has opened it
+            ["type": 9], ["type": 1, "version": 1], ["type": 3, "stream": 5], ["type": 1, "stream": 0],
+            ["type": 1, "flags": 1, "stream": 2],  // a number of ours
+        ] as [[String: Int]])
     func aFrameThatBreaksTheRulesEndsTheConnection(_ frame: [String: Int]) async throws {
         try await withPeers { host, peer, place, _ in
             await host.handle("/test/wait/1") { stream in _ = try await stream.read() }

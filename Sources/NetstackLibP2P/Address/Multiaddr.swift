@@ -165,7 +165,8 @@ extension Multiaddr.Component: CustomStringConvertible {
             let multihash = try bytes.readLengthPrefixed("multiaddr")
             self = .p2p(try PeerID(bytes: Array(multihash.readableBytesView)))
         default:
-            throw .malformed(kind: "multiaddr", text: "…", fault: "the protocol with the code \(code) is not understood here")
+            throw .malformed(
+                kind: "multiaddr", text: "…", fault: "the protocol with the code \(code) is not understood here")
         }
     }
 

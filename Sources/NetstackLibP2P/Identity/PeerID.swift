@@ -33,7 +33,8 @@ public struct PeerID: Hashable, Sendable {
             decoded = nil
         }
         guard let decoded else {
-            throw .malformed(kind: "peer id", text: String(text.prefix(80)), fault: "it is neither base58 nor a CID of a key")
+            throw .malformed(
+                kind: "peer id", text: String(text.prefix(80)), fault: "it is neither base58 nor a CID of a key")
         }
         try self.init(bytes: decoded, text: text)
     }

@@ -131,7 +131,9 @@ package struct NoiseHandshake {
     }
 
     private static func key(_ bytes: [UInt8]) throws(LibP2PError) -> PublicKey {
-        do { return try PublicKey(rawRepresentation: bytes) } catch { throw .noise(fault: "a key is not one: \(error)") }
+        do { return try PublicKey(rawRepresentation: bytes) } catch {
+            throw .noise(fault: "a key is not one: \(error)")
+        }
     }
 
     /// Fails where the peer's key makes the secret zero (section 12.1).
