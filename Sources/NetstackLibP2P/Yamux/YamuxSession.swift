@@ -113,14 +113,18 @@ package final class YamuxSession {
     /// How much of `count` a stream may send now. If it is none, the stream is told later.
     func room(for stream: YamuxStream, _ count: Int) -> Int {
         if isWritable, output.readableBytes < Self.outputLimit {
-            if waiting.isEmpty { return count }
-            // Others wait: each sends one frame in its turn.
+            let othersWait = waiting.count > (stream.isWaiting ? 1 : 0)
+            // Where others wait, each sends one frame in its turn.
+            if !othersWait { return count }
             if turn?.stream === stream, turn?.isUsed == false {
                 turn?.isUsed = true
                 return count
             }
         }
-        if !waiting.contains(where: { $0 === stream }) { waiting.append(stream) }
+        if !stream.isWaiting {
+            stream.isWaiting = true
+            waiting.append(stream)
+        }
         return 0
     }
 
@@ -135,7 +139,7 @@ package final class YamuxSession {
         guard streams.removeValue(forKey: stream.id) != nil else { return }
         grown -= stream.grownBy
         if isOwn(stream.id) { acknowledged(stream) } else { inboundCount -= 1 }
-        waiting.removeAll { $0 === stream }
+        if stream.isWaiting { waiting.removeAll { $0 === stream } }
         if stream.isAbandoned { abandonedStreams.removeAll { $0 == stream.id } }
     }
 
@@ -168,6 +172,7 @@ package final class YamuxSession {
         var turns = waiting.count
         while turns > 0, isWritable, output.readableBytes < Self.outputLimit, let stream = waiting.popFirst() {
             turns -= 1
+            stream.isWaiting = false
             turn = (stream, false)
             stream.channel?.writeFlushed()
             turn = nil

@@ -28,6 +28,8 @@ package final class YamuxStream: StreamTransport {
     private(set) var isAbandoned = false
     /// Whether the peer has yet to say that it knows of the stream.
     var awaitsAcknowledgment: Bool
+    /// Whether it has more to send than there was room for.
+    var isWaiting = false
     /// Told of what has happened, after a batch of frames.
     package var channel: StreamChannel?
 
