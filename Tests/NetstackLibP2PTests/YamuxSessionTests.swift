@@ -80,13 +80,14 @@ struct YamuxSessionTests {
         #expect(try side.sent().map(\.frame) == [YamuxFrame(.ping, .ack, length: 7)])
     }
 
-    @Test(arguments: [
-        [1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],  // version
-        [0, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],  // type
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],  // data of the session
-        [0, 2, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],  // a ping of a stream
-        [0, 3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],  // a stream's go-away
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],  // version
+            [0, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],  // type
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],  // data of the session
+            [0, 2, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0],  // a ping of a stream
+            [0, 3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],  // a stream's go-away
+        ] as [[UInt8]])
     func aHeaderThatCannotBeIsAnError(_ header: [UInt8]) {
         fails { try Side(.server).session.receive(ByteBuffer(bytes: header)) }
     }

@@ -136,12 +136,12 @@ package struct NoiseHandshake {
         }
     }
 
-    /// Fails where the peer's key makes the secret zero (section 12.1).
+    /// Fails where the peer's key makes the secret zero, which no honest one does (RFC 7748 section 6.1).
     private mutating func mixAgreement(_ own: PrivateKey, _ peer: PublicKey?) throws(LibP2PError) {
-        guard let peer, let secret = try? own.sharedSecretFromKeyAgreement(with: peer) else {
-            throw .noise(fault: "the peer's key agrees on no secret")
-        }
-        let keys = derive(secret.withUnsafeBytes { Array($0) })
+        guard let peer, let secret = try? own.sharedSecretFromKeyAgreement(with: peer).withUnsafeBytes({ Array($0) }),
+            secret.reduce(0, |) != 0
+        else { throw .noise(fault: "the peer's key agrees on no secret") }
+        let keys = derive(secret)
         chainingKey = keys.0
         cipher = NoiseCipher(key: SymmetricKey(data: keys.1))
     }
