@@ -123,7 +123,8 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: settings),
         .target(
-            name: "FuzzTargets", dependencies: ["Netstack", "NetstackLinks", "VNI", nio, collections],
+            name: "FuzzTargets",
+            dependencies: ["Netstack", "NetstackLibP2P", "NetstackLinks", "VNI", nio, collections, crypto],
             path: "Fuzz/Targets",
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "Netstack", nio], swiftSettings: settings),

@@ -14,6 +14,12 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case streamFraming = "StreamFraming"
     case dnsMessage = "DNSMessage"
     case text = "Text"
+    case multistream = "Multistream"
+    case noise = "Noise"
+    case yamux = "Yamux"
+    case multiaddr = "Multiaddr"
+    case peerID = "PeerID"
+    case protobuf = "Protobuf"
     case interface = "Interface"
 
     /// - Throws: ``Finding``.
@@ -29,6 +35,12 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .streamFraming: try checkStreamFraming(&script)
         case .dnsMessage: try checkDNSMessage(&script)
         case .text: try checkText(&script)
+        case .multistream: try checkMultistream(&script)
+        case .noise: try checkNoise(&script)
+        case .yamux: try checkYamux(&script)
+        case .multiaddr: try checkMultiaddr(&script)
+        case .peerID: try checkPeerID(&script)
+        case .protobuf: try checkProtobuf(&script)
         case .interface: try checkInterface(&script)
         }
     }

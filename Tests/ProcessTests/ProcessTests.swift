@@ -49,6 +49,14 @@ private func run(_ name: String, _ arguments: String...) async throws -> (output
         #expect(result == ("Hello\nfrom a stack\nto another\n", 0))
     }
 
+    @Test func aTunnelBetweenTwoPeers() async throws {
+        let lines = try await run("example-libp2p").output.split(separator: "\n")
+        #expect(lines.count == 3)
+        #expect(lines.first?.hasPrefix("The far host listens at /ip4/127.0.0.1/tcp/") == true)
+        #expect(lines.dropFirst().first == "200 OK")
+        #expect(lines.last?.hasSuffix(", from behind the exit, at 192.168.1.1:80") == true)
+    }
+
     @Test func theRawAPI() async throws {
         let result = try await run("example-raw-lwip")
         #expect(result.status == 0)
@@ -60,14 +68,14 @@ private func run(_ name: String, _ arguments: String...) async throws -> (output
 }
 
 @Suite struct DemoTests {
-    @Test(arguments: ["memory", "tcp"])
+    @Test(arguments: ["memory", "tcp", "libp2p"])
     func theDemoSucceeds(_ link: String) async throws {
         let result = try await run("vni-demo", "--link", link)
         #expect(result.status == 0, "\(result.output)")
         #expect(result.output.components(separatedBy: "✓").count == 8)
     }
 
-    @Test(arguments: ["memory", "tcp"])
+    @Test(arguments: ["memory", "tcp", "libp2p"])
     func aURLThatCannotBeFetchedFails(_ link: String) async throws {
         let port = try closedPort()
         let result = try await run("vni-demo", "--link", link, "--url", "http://127.0.0.1:\(port)/")

@@ -25,7 +25,10 @@ public actor LibP2PHost {
 
     /// Makes a host that does not listen yet.
     ///
-    /// - Parameter identity: who it is; a new one that is nowhere stored if none is given.
+    /// - Parameters:
+    ///   - identity: who it is; a new one that is nowhere stored if none is given.
+    ///   - configuration: who gets in, and how much anybody may take.
+    ///   - eventLoop: where everything of it runs.
     public init(
         identity: Identity = Identity(), configuration: Configuration = Configuration(),
         on eventLoop: any EventLoop = Stack.defaultEventLoop
