@@ -90,6 +90,19 @@ struct HostTests {
         }
     }
 
+    @Test func namesAreLookedUp() async throws {
+        try await withHosts { near, far, address in
+            let port = try #require(address.port)
+            #expect(try await near.ping(Multiaddr("/dns4/localhost/tcp/\(port)/p2p/\(far.peerID)")) > .zero)
+            // A name that has no such address.
+            await #expect {
+                try await near.connect(to: Multiaddr("/dns6/127.0.0.1/tcp/\(port)"))
+            } throws: { error in
+                if case .unreachable? = error as? LibP2PError { true } else { false }
+            }
+        }
+    }
+
     // MARK: Who gets in
 
     @Test func nobodyGetsInWhoIsNotNamed() async throws {
@@ -166,10 +179,10 @@ struct HostTests {
             let stream = try await near.openStream(to: address, protocols: ["/test/wait/1"])
             await far.shutdown()
             await #expect(throws: (any Error).self) { try await stream.read() }
-            #expect(await near.connectedPeers.isEmpty)
             await #expect { try await near.ping(address) } throws: { error in
                 if case .unreachable? = error as? LibP2PError { true } else { false }
             }
+            #expect(await near.connectedPeers.isEmpty)
         }
     }
 
@@ -190,6 +203,47 @@ struct HostTests {
         await host.shutdown()
         await #expect(throws: LibP2PError.closed) { try await host.connect(to: address) }
         await #expect(throws: LibP2PError.closed) { try await host.listen(on: .loopback(.v4)) }
+    }
+
+    @Test func bytesThatComeAfterACancelledReadAreForTheNext() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/echo/1") { stream in
+                while let bytes = try await stream.read() { try await stream.write(bytes) }
+            }
+            let stream = try await near.openStream(to: address, protocols: ["/test/echo/1"])
+            let read = Task { try await stream.read() }
+            read.cancel()
+            await #expect(throws: CancellationError.self) { try await read.value }
+            try await stream.write(ByteBuffer(string: "still there"))
+            try await stream.closeWrite()
+            #expect(try await stream.readToEnd() == ByteBuffer(string: "still there"))
+            await stream.close()
+        }
+    }
+
+    // MARK: Links
+
+    @Test func anEndpointTakesOneLinkAfterTheOther() async throws {
+        try await withHosts { near, far, address in
+            let endpoint = Endpoint()
+            await far.acceptLinks(attachedTo: endpoint)
+            let stack = try Stack()
+            try await stack.createNIC(1, endpoint: endpoint, addresses: [StackPair.farAddress])
+            try await stack.addRoute(to: .everyIPv4, via: 1)
+            for _ in 0..<3 {
+                let other = try Stack()
+                try await other.createNIC(1, link: near.openLink(to: address), addresses: [StackPair.nearAddress])
+                try await other.addRoute(to: .everyIPv4, via: 1)
+                #expect(try await other.ping(StackPair.farAddress) > .zero)
+                // One too many, for now.
+                let further = try await near.openLink(to: address)
+                #expect(try await further.readBatch() == nil)
+                await other.shutdown()
+                // The far side's end of the link is over when its stream is.
+                while await far.streamCount > 0 { await Task.yield() }
+            }
+            await stack.shutdown()
+        }
     }
 
     // MARK: Limits

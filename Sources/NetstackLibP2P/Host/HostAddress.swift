@@ -14,8 +14,8 @@ enum HostAddress {
                 return eventLoop.makeCompletedFuture { try TransportAddress(.v4(ip), port).socketAddress() }
             case .ip6(let ip):
                 return eventLoop.makeCompletedFuture { try TransportAddress(.v6(ip), port).socketAddress() }
-            case .dns4(let name): return look(up: name, AF_INET, port, on: eventLoop)
-            case .dns6(let name): return look(up: name, AF_INET6, port, on: eventLoop)
+            case .dns4(let name): return look(up: name, AF_INET, port, for: address, on: eventLoop)
+            case .dns6(let name): return look(up: name, AF_INET6, port, for: address, on: eventLoop)
             case .tcp, .p2p, nil: break
             }
         }
@@ -26,7 +26,7 @@ enum HostAddress {
     }
 
     private static func look(
-        up name: String, _ family: CInt, _ port: UInt16, on eventLoop: any EventLoop
+        up name: String, _ family: CInt, _ port: UInt16, for place: Multiaddr, on eventLoop: any EventLoop
     ) -> EventLoopFuture<SocketAddress> {
         NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) {
             var hints = addrinfo()
@@ -36,8 +36,7 @@ enum HostAddress {
             let code = getaddrinfo(name, "\(port)", &hints, &list)
             defer { if let list { freeaddrinfo(list) } }
             guard code == 0, let first = list?.pointee, let address = first.ai_addr else {
-                throw LibP2PError.malformed(
-                    kind: "name of a host", text: name, fault: String(cString: gai_strerror(code)))
+                throw LibP2PError.unreachable(place, reason: String(cString: gai_strerror(code)))
             }
             // The list lives until this returns, and its family says what it points to.
             if family == AF_INET {

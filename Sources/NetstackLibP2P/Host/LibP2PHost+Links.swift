@@ -1,5 +1,6 @@
 // Packets over streams: links to peers, and links that peers open.
 
+import NIOConcurrencyHelpers
 public import NetstackLinks
 public import Netstack
 
@@ -36,15 +37,17 @@ extension LibP2PHost {
         }
     }
 
-    /// Attaches a stack's own side of a link to the links that peers open, one at a time: a further one waits until the
-    /// one before has ended.
+    /// Attaches a stack's own side of a link to the links that peers open, one at a time: a further one is closed at once,
+    /// for as long as the one before is open.
     public func acceptLinks(attachedTo endpoint: Endpoint) {
-        let turn = AsyncStream.makeStream(of: Void.self)
-        turn.continuation.yield()
+        let isTaken = NIOLockedValueBox(false)
         acceptLinks { link, _ in
-            var turns = turn.stream.makeAsyncIterator()
-            guard await turns.next() != nil else { return }
-            defer { turn.continuation.yield() }
+            let wasTaken = isTaken.withLockedValue { isTaken in
+                defer { isTaken = true }
+                return isTaken
+            }
+            guard !wasTaken else { return }
+            defer { isTaken.withLockedValue { $0 = false } }
             try await Self.carry(between: endpoint, and: link)
         }
     }

@@ -35,9 +35,16 @@ public final class LibP2PStream: Sendable {
     /// - Returns: at least one byte, or `nil` when the peer has closed its direction and all has been read.
     /// - Throws: `LibP2PError.streamReset`, `.goAway`, `.closed`, or what ended the connection; `CancellationError`.
     public func read() async throws -> ByteBuffer? {
-        let promise = channel.eventLoop.makePromise(of: ByteBuffer?.self)
-        channel.eventLoop.execute { [reader] in reader.value.read(promise) }
-        return try await promise.value()
+        let (eventLoop, reader) = (channel.eventLoop, reader)
+        let promise = eventLoop.makePromise(of: ByteBuffer?.self)
+        return try await withTaskCancellationHandler {
+            eventLoop.execute { reader.value.read(promise) }
+            // Cancelled by now, that may have been told before there was something to cancel.
+            if Task.isCancelled { eventLoop.execute { reader.value.cancel(promise) } }
+            return try await promise.futureResult.get()
+        } onCancel: {
+            eventLoop.execute { reader.value.cancel(promise) }
+        }
     }
 
     /// Writes all of `bytes`, waiting for room as often as needed.
@@ -48,7 +55,11 @@ public final class LibP2PStream: Sendable {
     public func write(_ bytes: ByteBuffer) async throws {
         let promise = channel.eventLoop.makePromise(of: Void.self)
         channel.writeAndFlush(bytes, promise: promise)
-        try await promise.value()
+        try await withTaskCancellationHandler {
+            try await promise.futureResult.get()
+        } onCancel: {
+            promise.fail(CancellationError())
+        }
     }
 
     /// Shuts down this side's direction: the peer reads the end after all that was written before. Reading goes on.
@@ -80,11 +91,17 @@ private final class StreamReader: ChannelDuplexHandler {
     private var reading: EventLoopPromise<ByteBuffer?>?
 
     func read(_ promise: EventLoopPromise<ByteBuffer?>) {
-        // A read that was cancelled leaves its promise behind.
-        reading?.fail(CancellationError())
+        guard reading == nil else { return promise.fail(ChannelError.inappropriateOperationForState) }
         reading = promise
         answer()
         if reading != nil { context?.read() }
+    }
+
+    /// Gives up a read that waits: what arrives then is for the next.
+    func cancel(_ promise: EventLoopPromise<ByteBuffer?>) {
+        guard reading?.futureResult === promise.futureResult else { return }
+        reading = nil
+        promise.fail(CancellationError())
     }
 
     private func answer() {
@@ -150,16 +167,5 @@ private final class StreamReader: ChannelDuplexHandler {
     private func end(_ error: any Error) {
         if !hasEnded { failure = failure ?? error }
         answer()
-    }
-}
-
-extension EventLoopPromise where Value: Sendable {
-    /// The value, or `CancellationError` as soon as the task is cancelled.
-    fileprivate func value() async throws -> Value {
-        try await withTaskCancellationHandler {
-            try await futureResult.get()
-        } onCancel: {
-            fail(CancellationError())
-        }
     }
 }

@@ -25,7 +25,9 @@ final class PeerConnection {
     let channel: any Channel
     let peer: PeerID
     private let yamux: YamuxHandler
-    private unowned let host: HostCore
+    private let host: HostCore
+    /// Until the next ping, or its answer.
+    private var timer: Scheduled<Void>?
 
     private init(_ channel: any Channel, _ peer: PeerID, _ yamux: YamuxHandler, _ host: HostCore) {
         self.channel = channel
@@ -73,6 +75,7 @@ final class PeerConnection {
             try channel.pipeline.syncOperations.addHandler(handler)
             let connection = PeerConnection(channel, peer, handler, host)
             connection.keepAlive()
+            channel.closeFuture.assumeIsolated().whenComplete { _ in connection.timer?.cancel() }
             result.succeed(NIOLoopBound(connection, eventLoop: eventLoop))
         }
 
@@ -108,19 +111,19 @@ final class PeerConnection {
 
     /// Asks for a sign of life, again and again until the channel is closed.
     private func keepAlive() {
-        let ping = channel.eventLoop.assumeIsolated().scheduleTask(in: Self.keepAlive) { [weak self] in
-            guard let self, channel.isActive else { return }
-            let answer = yamux.ping()
-            let timer = channel.eventLoop.assumeIsolated().scheduleTask(in: Self.keepAlive) { [channel] in
+        guard channel.isActive else { return }
+        let eventLoop = channel.eventLoop.assumeIsolated()
+        timer = eventLoop.scheduleTask(in: Self.keepAlive) { [weak self] in
+            guard let self else { return }
+            timer = eventLoop.scheduleTask(in: Self.keepAlive) { [channel] in
                 channel.pipeline.fireErrorCaught(LibP2PError.timedOut(what: "an answer to a ping"))
                 channel.close(promise: nil)
             }
-            answer.assumeIsolated().whenComplete { [weak self] _ in
-                timer.cancel()
+            yamux.ping().assumeIsolated().whenComplete { [weak self] _ in
+                self?.timer?.cancel()
                 self?.keepAlive()
             }
         }
-        channel.closeFuture.assumeIsolated().whenComplete { _ in ping.cancel() }
     }
 
     // MARK: Streams
@@ -160,10 +163,7 @@ extension HostCore {
     func accept(_ stream: any Channel, of peer: PeerID) -> EventLoopFuture<Void> {
         stream.eventLoop.makeCompletedFuture { [self] in
             guard allowedPeers.contains(peer) else { throw LibP2PError.notAllowed(peer) }
-            let timer = stream.eventLoop.assumeIsolated().scheduleTask(in: limits.handshakeTime) { [self] in
-                counters.streamsFailed += 1
-                stream.close(promise: nil)
-            }
+            let timer = stream.eventLoop.scheduleTask(in: limits.handshakeTime) { stream.close(promise: nil) }
             let handler = MultistreamHandler(
                 .listener(accepts: { self.serves($0) }, all: { self.protocols }),
                 messageLimit: limits.negotiationMessageBytes,

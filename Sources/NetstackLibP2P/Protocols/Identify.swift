@@ -38,27 +38,30 @@ extension LibP2PHost {
     /// - Throws: as `openStream`; `LibP2PError.message` if the answer can't be read or is of another peer,
     ///   `.limitReached` if it is too long, `.timedOut`.
     public func identify(_ address: Multiaddr) async throws -> Identification {
-        let stream = try await openStream(to: address, protocols: [HostCore.identifyProtocol])
-        let timer = eventLoop.scheduleTask(in: core.limits.handshakeTime) { stream.reset() }
-        defer {
-            timer.cancel()
-            stream.reset()
-        }
         let limit = core.limits.identifyMessageBytes
+        do {
+            return try await ask(address, HostCore.identifyProtocol) { stream in
+                let identification = try await Identification(parsing: Self.readMessage(from: stream, limit))
+                let key = identification.publicKey
+                guard key.isEmpty || PeerID(serializedKey: key) == stream.peer else {
+                    throw LibP2PError.message(what: "identify", fault: "the key is not the peer's")
+                }
+                return identification
+            }
+        } catch let error as LibP2PError {
+            if case .limitReached(what: "identifyMessageBytes", _) = error { core.counters.messagesTooLong += 1 }
+            throw error
+        }
+    }
+
+    private static func readMessage(from stream: LibP2PStream, _ limit: Int) async throws -> ByteBuffer {
         var received = ByteBuffer()
         while let bytes = try await stream.read() {
             received.writeImmutableBuffer(bytes)
             var rest = received
             guard let length = try rest.readUnsignedVarint() else { continue }
-            guard length <= limit else {
-                core.counters.messagesTooLong += 1
-                throw LibP2PError.limitReached(what: "identifyMessageBytes", limit: limit)
-            }
-            guard let message = rest.readSlice(length: Int(length)) else { continue }
-            let identification = try Identification(parsing: message)
-            guard identification.publicKey.isEmpty || PeerID(serializedKey: identification.publicKey) == stream.peer
-            else { throw LibP2PError.message(what: "identify", fault: "the key is not the peer's") }
-            return identification
+            guard length <= limit else { throw LibP2PError.limitReached(what: "identifyMessageBytes", limit: limit) }
+            if let message = rest.readSlice(length: Int(length)) { return message }
         }
         throw LibP2PError.message(what: "identify", fault: "it ended before its length")
     }

@@ -1,5 +1,6 @@
 // The ping protocol: 32 bytes there and back.
 
+import NIOConcurrencyHelpers
 import NIOCore
 
 /// Answers pings: sends back what comes.
@@ -25,19 +26,38 @@ extension LibP2PHost {
     /// - Returns: how long that took, on a connection and a stream that were there already.
     /// - Throws: as `openStream`; `LibP2PError.message` if other bytes come back, `.timedOut`.
     public func ping(_ address: Multiaddr) async throws -> Duration {
-        let stream = try await openStream(to: address, protocols: [PingResponder.protocolID])
-        let timer = eventLoop.scheduleTask(in: core.limits.handshakeTime) { stream.reset() }
-        defer { timer.cancel() }
-        let sent = ByteBuffer(bytes: (0..<32).map { _ in UInt8.random(in: 0...255) })
-        let start = ContinuousClock.now
-        try await stream.write(sent)
-        var received = ByteBuffer()
-        while received.readableBytes < sent.readableBytes, let bytes = try await stream.read() {
-            received.writeImmutableBuffer(bytes)
+        try await ask(address, PingResponder.protocolID) { stream in
+            let sent = ByteBuffer(bytes: (0..<32).map { _ in UInt8.random(in: 0...255) })
+            let start = ContinuousClock.now
+            try await stream.write(sent)
+            var received = ByteBuffer()
+            while received.readableBytes < sent.readableBytes, let bytes = try await stream.read() {
+                received.writeImmutableBuffer(bytes)
+            }
+            let time = ContinuousClock.now - start
+            guard received == sent else { throw LibP2PError.message(what: "ping", fault: "other bytes came back") }
+            return time
         }
-        let time = ContinuousClock.now - start
-        await stream.close()
-        guard received == sent else { throw LibP2PError.message(what: "ping", fault: "other bytes came back") }
-        return time
+    }
+
+    /// Runs `body` with a new stream, for as long as a handshake may take.
+    func ask<Answer: Sendable>(
+        _ address: Multiaddr, _ protocolID: String, _ body: (LibP2PStream) async throws -> Answer
+    ) async throws -> Answer {
+        let stream = try await openStream(to: address, protocols: [protocolID])
+        let isOver = NIOLockedValueBox(false)
+        let timer = eventLoop.scheduleTask(in: core.limits.handshakeTime) {
+            isOver.withLockedValue { $0 = true }
+            stream.reset()
+        }
+        defer { timer.cancel() }
+        do {
+            let answer = try await body(stream)
+            await stream.close()
+            return answer
+        } catch {
+            stream.reset()
+            throw isOver.withLockedValue { $0 } ? LibP2PError.timedOut(what: "an answer to \(protocolID)") : error
+        }
     }
 }
