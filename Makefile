@@ -17,25 +17,27 @@ EXAMPLES := hummingbird-app grpc-call
 demo: setup
 	$(SWIFT) run -c release vni-demo
 
-# The HTTP client's tests wait out its time-outs, so they go by themselves: the others take all cores.
+# The HTTP client's tests wait out its time-outs, and those of libp2p take all cores for a while: each go by themselves.
 test: setup libp2p-peer
-	$(SWIFT) test --skip NetstackHTTPTests --skip TruthTests
+	$(SWIFT) test --skip NetstackHTTPTests --skip NetstackLibP2PTests --skip TruthTests
 	$(SWIFT) test --filter NetstackHTTPTests
+	$(SWIFT) test --filter NetstackLibP2PTests
 	$(MAKE) consumer
 
 test-release: setup libp2p-peer
-	$(SWIFT) test -c release --skip NetstackHTTPTests --skip TruthTests
+	$(SWIFT) test -c release --skip NetstackHTTPTests --skip NetstackLibP2PTests --skip TruthTests
 	$(SWIFT) test -c release --filter NetstackHTTPTests
+	$(SWIFT) test -c release --filter NetstackLibP2PTests
 
 # The same under a sanitizer each, one after the other: all are slow then, and dials would time out. Without the HTTP
 # client's tests, which wait out its time-outs.
 test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
 test-asan test-tsan: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.supp:print_suppressions=0
-test-asan: setup libp2p-peer
-	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
+test-asan: setup
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip TruthTests
 
-test-tsan: setup libp2p-peer
-	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip ProcessTests --skip TruthTests
+test-tsan: setup
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip TruthTests
 
 # py-libp2p in an environment of its own, for NetstackLibP2PTests: made once, and again when its versions change.
 libp2p-peer: .build/libp2p-peer/installed
