@@ -10,6 +10,8 @@ struct RawServer: Sendable {
     let host: String
     let port: Int
     private let count: NIOLockedValueBox<Int>
+    /// When a connection has ended, also one that was closed before a script could run.
+    let ended: Event
 
     /// How many connections have been accepted.
     var accepted: Int { count.withLockedValue { $0 } }
@@ -35,6 +37,7 @@ struct RawServer: Sendable {
                 }
             }
         let count = NIOLockedValueBox(0)
+        let ended = Event()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 // The listener ends with the test.
@@ -46,6 +49,7 @@ struct RawServer: Sendable {
                                 return $0
                             }
                             group.addTask {
+                                defer { ended.happen() }
                                 // What a script throws is what its client did: closing early, most often.
                                 try? await wrap(channel).executeThenClose { inbound, _ in
                                     try await script(ServerConnection(number, channel, inbound))
@@ -57,7 +61,7 @@ struct RawServer: Sendable {
             }
             let port = listener.channel.localAddress?.port ?? 0
             let host = address.contains(":") ? "[\(address)]" : address
-            try await test(RawServer(host: host, port: port, count: count))
+            try await test(RawServer(host: host, port: port, count: count, ended: ended))
             group.cancelAll()
         }
     }

@@ -12,9 +12,7 @@ struct TimeoutTests {
         _ configure: (inout HTTPClient.Configuration) -> Void = { _ in },
         asked: Event = Event(), _ body: @escaping (HTTPClient, String) async throws -> Void
     ) async throws {
-        let closed = Event()
         try await RawServer.run { connection in
-            defer { closed.happen() }
             _ = try await connection.head()
             asked.happen()
             if let reply {
@@ -24,7 +22,7 @@ struct TimeoutTests {
         } while: { server in
             try await HTTPClient.with(configure) { client in
                 try await body(client, server.url())
-                await closed.wait()
+                await server.ended.wait()
             }
         }
     }
