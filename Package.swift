@@ -88,8 +88,7 @@ let package = Package(
             name: "vni-demo",
             dependencies: [
                 "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1,
-                httpTypes,
-                crypto, logging,
+                httpTypes, crypto, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -117,7 +116,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging,
+                "Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging, concurrencyHelpers,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             path: "Tests/TestSupport",
@@ -149,9 +148,8 @@ let package = Package(
         .testTarget(
             name: "NetstackLibP2PTests",
             dependencies: [
-                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix,
+                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio,
                 httpTypes, crypto, logging,
-                concurrencyHelpers, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             exclude: ["Peer"],
             swiftSettings: settings),

@@ -46,30 +46,6 @@ extension HTTPClientResponse {
     }
 }
 
-/// Something that happens once, for a test to wait for.
-struct Event: Sendable {
-    private let stream = AsyncStream.makeStream(of: Void.self)
-
-    func happen() {
-        stream.continuation.finish()
-    }
-
-    func wait() async {
-        for await _ in stream.stream {}
-    }
-}
-
-/// A number that scripts and tests share.
-struct Counter: Sendable {
-    private let box = NIOLockedValueBox(0)
-
-    var value: Int { box.withLockedValue { $0 } }
-
-    func add(_ count: Int = 1) {
-        box.withLockedValue { $0 += count }
-    }
-}
-
 /// Remembers the channels it has dialled.
 final class RecordingDialer: HTTPDialer {
     private let dialled = NIOLockedValueBox<[any Channel]>([])

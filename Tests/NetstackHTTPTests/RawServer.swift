@@ -4,6 +4,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NIOSSL
+import TestSupport
 
 /// Runs a script for each accepted connection, which is closed when the script ends.
 struct RawServer: Sendable {

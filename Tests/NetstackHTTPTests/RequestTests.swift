@@ -3,6 +3,7 @@
 import HTTPTypes
 import NIOCore
 import NetstackHTTP
+import TestSupport
 import Testing
 
 struct RequestTests {

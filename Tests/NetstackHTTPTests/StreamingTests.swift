@@ -2,6 +2,7 @@
 
 import NIOCore
 import NetstackHTTP
+import TestSupport
 import Testing
 
 struct StreamingTests {

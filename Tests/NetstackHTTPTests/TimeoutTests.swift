@@ -3,6 +3,7 @@
 import NIOCore
 import NIOEmbedded
 import NetstackHTTP
+import TestSupport
 import Testing
 
 struct TimeoutTests {

@@ -2,7 +2,6 @@
 
 import Crypto
 import HTTPTypes
-import NIOConcurrencyHelpers
 import NIOCore
 import Netstack
 import NetstackHTTP
@@ -123,7 +122,7 @@ import VNI
         try await withPeers { host, peer, _, peerPlace in
             let stream = try await host.openStream(to: peerPlace, protocols: ["/test/stall/1"])
             let count = 64_000_000
-            let written = Progress()
+            let written = Counter()
             let writing = Task {
                 for piece in SeededBytes(seed: 4, count: count) {
                     try await stream.write(ByteBuffer(bytes: piece))
@@ -318,13 +317,4 @@ private func serveTransfer(_ host: LibP2PHost) async {
         guard numbers.count == 2, let count = Int(numbers[0]), let seed = UInt64(numbers[1]) else { return }
         _ = try await exchange(stream, seed: seed, count: count)
     }
-}
-
-/// How far a writer has come.
-private final class Progress: Sendable {
-    private let box = NIOLockedValueBox(0)
-
-    var value: Int { box.withLockedValue { $0 } }
-
-    func add(_ count: Int) { box.withLockedValue { $0 += count } }
 }
