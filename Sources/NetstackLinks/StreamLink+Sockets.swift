@@ -51,8 +51,9 @@ public final class StreamLinkListener: AsyncSequence, Sendable {
     public typealias Element = StreamLink
 
     /// As much as a NIC lets wait in a link, so that one batch goes out in one write.
-    static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: linkBacklogLimit / 4, high: linkBacklogLimit)
-    static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 16, maximum: 1 << 18)
+    package static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(
+        low: linkBacklogLimit / 4, high: linkBacklogLimit)
+    package static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 16, maximum: 1 << 18)
     /// Links that wait to be taken; beyond it they are closed at once.
     private static let backlog = 64
 

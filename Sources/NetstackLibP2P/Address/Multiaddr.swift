@@ -19,9 +19,7 @@ public struct Multiaddr: Hashable, Sendable {
 
     package let components: [Component]
 
-    /// A name is no longer than in DNS (RFC 1035 section 2.3.4).
-    private static let nameLimit = 253
-    private static let kind = "multiaddr"
+    fileprivate static let kind = "multiaddr"
 
     /// Reads the text of an address.
     ///
@@ -55,6 +53,14 @@ public struct Multiaddr: Hashable, Sendable {
         while rest.readableBytes > 0 { components.append(try Component(parsing: &rest)) }
         guard !components.isEmpty else { throw .malformed(kind: Self.kind, text: "", fault: "it is empty") }
         self.components = components
+    }
+
+    /// The place of a TCP socket.
+    init(_ address: TransportAddress) {
+        switch address.address {
+        case .v4(let ip): components = [.ip4(ip), .tcp(address.port)]
+        case .v6(let ip): components = [.ip6(ip), .tcp(address.port)]
+        }
     }
 
     private init(_ components: [Component]) { self.components = components }
@@ -131,9 +137,12 @@ extension Multiaddr.Component: CustomStringConvertible {
         }
     }
 
+    /// A name is no longer than in DNS (RFC 1035 section 2.3.4).
+    private static let nameLength = 1...253
+
     /// No slash, and nothing that a terminal would not show.
     private static func isName(_ text: String) -> Bool {
-        (1...253).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x2f }
+        nameLength.contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x2f }
     }
 
     /// The codes of the multicodec table.
@@ -143,7 +152,7 @@ extension Multiaddr.Component: CustomStringConvertible {
     }
 
     fileprivate init(parsing bytes: inout ByteBuffer) throws(LibP2PError) {
-        let cutOff = LibP2PError.malformed(kind: "multiaddr", text: "…", fault: "it ends too early")
+        let cutOff = LibP2PError.malformed(kind: Multiaddr.kind, text: "…", fault: "it ends too early")
         guard let code = try bytes.readUnsignedVarint() else { throw cutOff }
         switch code {
         case Code.ip4:
@@ -156,17 +165,17 @@ extension Multiaddr.Component: CustomStringConvertible {
             guard let port: UInt16 = bytes.readInteger() else { throw cutOff }
             self = .tcp(port)
         case Code.dns4, Code.dns6:
-            let name = String(buffer: try bytes.readLengthPrefixed("multiaddr"))
+            let name = String(buffer: try bytes.readLengthPrefixed(Multiaddr.kind))
             guard Self.isName(name) else {
-                throw .malformed(kind: "multiaddr", text: String(name.prefix(80)), fault: "it is no name of a host")
+                throw .malformed(kind: Multiaddr.kind, text: String(name.prefix(80)), fault: "it is no name of a host")
             }
             self = code == Code.dns4 ? .dns4(name) : .dns6(name)
         case Code.p2p:
-            let multihash = try bytes.readLengthPrefixed("multiaddr")
+            let multihash = try bytes.readLengthPrefixed(Multiaddr.kind)
             self = .p2p(try PeerID(bytes: Array(multihash.readableBytesView)))
         default:
             throw .malformed(
-                kind: "multiaddr", text: "…", fault: "the protocol with the code \(code) is not understood here")
+                kind: Multiaddr.kind, text: "…", fault: "the protocol with the code \(code) is not understood here")
         }
     }
 
@@ -180,15 +189,13 @@ extension Multiaddr.Component: CustomStringConvertible {
             bytes.writeInteger(address.rawValue)
         case .dns4(let name), .dns6(let name):
             if case .dns4 = self { bytes.writeUnsignedVarint(Code.dns4) } else { bytes.writeUnsignedVarint(Code.dns6) }
-            bytes.writeUnsignedVarint(UInt64(name.utf8.count))
-            bytes.writeString(name)
+            bytes.writeLengthPrefixed(ByteBuffer(string: name))
         case .tcp(let port):
             bytes.writeUnsignedVarint(Code.tcp)
             bytes.writeInteger(port)
         case .p2p(let peer):
             bytes.writeUnsignedVarint(Code.p2p)
-            bytes.writeUnsignedVarint(UInt64(peer.bytes.count))
-            bytes.writeBytes(peer.bytes)
+            bytes.writeLengthPrefixed(ByteBuffer(bytes: peer.bytes))
         }
     }
 }

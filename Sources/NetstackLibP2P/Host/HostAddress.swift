@@ -1,4 +1,4 @@
-// From a multiaddr to an address of a socket, and back.
+// From a multiaddr to the address of a socket.
 
 import Glibc
 import NIOCore
@@ -44,13 +44,5 @@ enum HostAddress {
             }
             return address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) }
         }
-    }
-}
-
-extension Multiaddr {
-    /// The address of a TCP socket.
-    init(socketAddress: SocketAddress) throws(LibP2PError) {
-        let host = socketAddress.ipAddress ?? ""
-        try self.init("/\(socketAddress.protocol == .inet6 ? "ip6" : "ip4")/\(host)/tcp/\(socketAddress.port ?? 0)")
     }
 }

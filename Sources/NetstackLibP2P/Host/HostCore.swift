@@ -3,6 +3,8 @@
 import Logging
 import NIOCore
 import NIOPosix
+import Netstack
+import NetstackLinks
 
 final class HostCore {
     typealias InboundSetUp = @Sendable (any Channel, PeerID) throws -> Void
@@ -71,15 +73,15 @@ final class HostCore {
             ServerBootstrap(group: reach.eventLoop)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .childChannelOption(.writeBufferWaterMark, value: PeerConnection.waterMark)
-                .childChannelOption(.recvAllocator, value: PeerConnection.allocator)
+                .childChannelOption(.writeBufferWaterMark, value: StreamLinkListener.waterMark)
+                .childChannelOption(.recvAllocator, value: StreamLinkListener.allocator)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try reach.value.accept(channel) }
                 }
                 .bind(to: socketAddress)
         }.flatMapThrowing { channel in
-            guard let bound = channel.localAddress else { throw LibP2PError.closed }
-            let address = try Multiaddr(socketAddress: bound)
+            guard let bound = channel.localAddress.flatMap(TransportAddress.init) else { throw LibP2PError.closed }
+            let address = Multiaddr(bound)
             let core = reach.value
             if core.isShutDown {
                 channel.close(promise: nil)
@@ -124,8 +126,8 @@ final class HostCore {
             ClientBootstrap(group: reach.eventLoop)
                 .connectTimeout(reach.value.limits.handshakeTime)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .channelOption(.writeBufferWaterMark, value: PeerConnection.waterMark)
-                .channelOption(.recvAllocator, value: PeerConnection.allocator)
+                .channelOption(.writeBufferWaterMark, value: StreamLinkListener.waterMark)
+                .channelOption(.recvAllocator, value: StreamLinkListener.allocator)
                 .connect(to: socketAddress)
         }.flatMapErrorThrowing { error in
             throw error is LibP2PError ? error : LibP2PError.unreachable(address, reason: "\(error)")

@@ -87,7 +87,7 @@ public actor LibP2PHost {
     public func disconnect(_ peer: PeerID) { core.disconnect(peer) }
 
     /// Ends everything. Peers are told.
-    public func shutdown() async { await core.shutDown().waitUntilDone() }
+    public func shutdown() async { try? await core.shutDown().get() }
 
     /// What has happened so far.
     public var counters: Counters { core.counters }
@@ -139,8 +139,4 @@ public actor LibP2PHost {
 
     /// Serves a protocol no longer. Its open streams go on.
     public func removeHandler(_ protocolID: String) { core.handlers[protocolID] = nil }
-}
-
-extension EventLoopFuture where Value == Void {
-    fileprivate func waitUntilDone() async { try? await get() }
 }

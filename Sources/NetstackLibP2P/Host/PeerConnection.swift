@@ -2,7 +2,6 @@
 
 import Logging
 import NIOCore
-import Netstack
 
 /// An encrypted connection with a peer that is known, and the streams on it.
 final class PeerConnection {
@@ -16,9 +15,6 @@ final class PeerConnection {
 
     static let noise = "/noise"
     static let yamux = "/yamux/1.0.0"
-    /// As much as a NIC lets wait in a link, so that one batch goes out in one write.
-    static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: linkBacklogLimit / 4, high: linkBacklogLimit)
-    static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 1 << 16, maximum: 1 << 18)
     /// A peer that answers no ping within that time has gone.
     private static let keepAlive = TimeAmount.seconds(30)
 
@@ -62,7 +58,7 @@ final class PeerConnection {
                 role.isDialler ? .dialler([name]) : .listener(accepts: { $0 == name }, all: { [name] })
             let handler = MultistreamHandler(
                 negotiation, messageLimit: host.limits.negotiationMessageBytes,
-                agreed: { channel, _ in channel.eventLoop.makeCompletedFuture { try next() } },
+                agreed: { _, _ in try next() },
                 failed: { result.fail($0) })
             try channel.pipeline.syncOperations.addHandler(handler)
         }
@@ -138,11 +134,9 @@ final class PeerConnection {
                 let handler = MultistreamHandler(
                     .dialler(protocols), messageLimit: host.limits.negotiationMessageBytes,
                     agreed: { stream, name in
-                        stream.eventLoop.makeCompletedFuture {
-                            let output = try setUp(stream, peer, name)
-                            host.counters.streams += 1
-                            result.succeed(output)
-                        }
+                        let output = try setUp(stream, peer, name)
+                        host.counters.streams += 1
+                        result.succeed(output)
                     },
                     failed: { result.fail($0) })
                 try stream.pipeline.syncOperations.addHandler(handler)
@@ -168,11 +162,9 @@ extension HostCore {
                 .listener(accepts: { self.serves($0) }, all: { self.protocols }),
                 messageLimit: limits.negotiationMessageBytes,
                 agreed: { [self] stream, name in
-                    stream.eventLoop.makeCompletedFuture {
-                        timer.cancel()
-                        try serve(name, on: stream, of: peer)
-                        counters.streams += 1
-                    }
+                    timer.cancel()
+                    try serve(name, on: stream, of: peer)
+                    counters.streams += 1
                 },
                 failed: { [self] error in
                     timer.cancel()

@@ -83,7 +83,7 @@ public struct Identity: Sendable {
     /// The kind of the key, and the private key with the public one after it.
     package func serialized() -> ByteBuffer {
         var message = ProtobufMessage()
-        message.append(1, 1)
+        message.append(1, PublicKey.ed25519)
         message.append(2, key.rawRepresentation + key.publicKey.rawRepresentation)
         return message.serialized()
     }
@@ -91,7 +91,7 @@ public struct Identity: Sendable {
     /// - Throws: `LibP2PError.message`.
     package init(parsing bytes: ByteBuffer) throws(LibP2PError) {
         let message = try ProtobufMessage(parsing: bytes, as: "private key")
-        guard message.varint(1) == 1, let data = message.bytes(2), data.readableBytes == 64,
+        guard message.varint(1) == PublicKey.ed25519, let data = message.bytes(2), data.readableBytes == 64,
             let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: Array(data.readableBytesView.prefix(32))),
             key.publicKey.rawRepresentation.elementsEqual(data.readableBytesView.dropFirst(32))
         else { throw .message(what: "private key", fault: "it is not an Ed25519 key with its public half") }

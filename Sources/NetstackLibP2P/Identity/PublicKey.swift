@@ -7,7 +7,7 @@ package import NIOCore
 package struct PublicKey {
     package let key: Curve25519.Signing.PublicKey
 
-    private static let ed25519: UInt64 = 1
+    static let ed25519: UInt64 = 1
     private static let kinds: [UInt64: String] = [0: "RSA", 2: "secp256k1", 3: "ECDSA"]
 
     package init(_ key: Curve25519.Signing.PublicKey) { self.key = key }

@@ -4,24 +4,16 @@ import NIOCore
 
 /// Stands last in a pipeline until a protocol is agreed on. What is added for that protocol comes behind it, and then sees
 /// all that follows the negotiation.
-final class MultistreamHandler: ChannelDuplexHandler, RemovableChannelHandler {
+final class MultistreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
-    typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// Adds the handlers of the protocol.
-    typealias Agreed = (any Channel, String) -> EventLoopFuture<Void>
-
-    private enum State {
-        case negotiating
-        /// The protocol's handlers are being added: nothing is read until they are there.
-        case agreed(rest: ByteBuffer, readHeld: Bool)
-        case over
-    }
+    typealias Agreed = (any Channel, String) throws -> Void
 
     private var negotiation: MultistreamNegotiation
-    private var state = State.negotiating
+    private var isOver = false
     private let agreed: Agreed
     private let failed: (any Error) -> Void
     private var hasBegun = false
@@ -52,56 +44,32 @@ final class MultistreamHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let bytes = unwrapInboundIn(data)
-        switch state {
-        case .negotiating: negotiate(context, bytes)
-        case .agreed(var rest, let readHeld):
-            rest.writeImmutableBuffer(bytes)
-            state = .agreed(rest: rest, readHeld: readHeld)
-        case .over: context.fireChannelRead(data)
-        }
-    }
-
-    private func negotiate(_ context: ChannelHandlerContext, _ bytes: ByteBuffer) {
+        guard !isOver else { return context.fireChannelRead(data) }
         var reply = ByteBuffer()
+        let outcome = Result { try negotiation.receive(unwrapInboundIn(data), reply: &reply) }
+        if reply.readableBytes > 0 { context.writeAndFlush(wrapOutboundOut(reply), promise: nil) }
         do {
-            let name = try negotiation.receive(bytes, reply: &reply)
-            if reply.readableBytes > 0 { context.writeAndFlush(wrapOutboundOut(reply), promise: nil) }
-            guard let name else { return }
-            state = .agreed(rest: negotiation.takeRest(), readHeld: false)
-            let reach = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-            agreed(context.channel, name).whenComplete { result in
-                let (handler, context) = reach.value
-                handler.makeWay(context, result)
-            }
+            guard let name = try outcome.get() else { return }
+            try agreed(context.channel, name)
+            makeWay(context)
         } catch {
-            if reply.readableBytes > 0 { context.writeAndFlush(wrapOutboundOut(reply), promise: nil) }
             fail(context, error)
         }
     }
 
-    private func makeWay(_ context: ChannelHandlerContext, _ result: Result<Void, any Error>) {
-        guard case .agreed(let rest, let readHeld) = state else { return }
-        if case .failure(let error) = result { return fail(context, error) }
-        state = .over
+    private func makeWay(_ context: ChannelHandlerContext) {
+        guard !isOver else { return }
+        isOver = true
+        let rest = negotiation.takeRest()
         if rest.readableBytes > 0 {
             context.fireChannelRead(wrapInboundOut(rest))
             context.fireChannelReadComplete()
         }
-        if readHeld { context.read() }
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
-    func read(context: ChannelHandlerContext) {
-        if case .agreed(let rest, _) = state {
-            state = .agreed(rest: rest, readHeld: true)
-        } else {
-            context.read()
-        }
-    }
-
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if case .over = state { return context.fireErrorCaught(error) }
+        if isOver { return context.fireErrorCaught(error) }
         fail(context, error)
     }
 
@@ -111,15 +79,15 @@ final class MultistreamHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .negotiating = state, case ChannelEvent.inputClosed? = event as? ChannelEvent {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
             fail(context, LibP2PError.negotiation(fault: "the peer closed before both had agreed"))
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     private func fail(_ context: ChannelHandlerContext, _ error: any Error) {
-        if case .over = state { return }
-        state = .over
+        if isOver { return }
+        isOver = true
         failed(error)
         context.close(promise: nil)
     }

@@ -83,8 +83,7 @@ package struct MultistreamNegotiation {
                 var names = ByteBuffer()
                 for name in all() { names.writeImmutableBuffer(Self.message(name)) }
                 names.writeInteger(UInt8(ascii: "\n"))
-                reply.writeUnsignedVarint(UInt64(names.readableBytes))
-                reply.writeImmutableBuffer(names)
+                reply.writeLengthPrefixed(names)
             } else if accepts(line) {
                 reply.writeImmutableBuffer(Self.message(line))
                 return line
@@ -117,9 +116,7 @@ package struct MultistreamNegotiation {
 
     private static func message(_ line: String) -> ByteBuffer {
         var bytes = ByteBuffer()
-        bytes.writeUnsignedVarint(UInt64(line.utf8.count + 1))
-        bytes.writeString(line)
-        bytes.writeInteger(UInt8(ascii: "\n"))
+        bytes.writeLengthPrefixed(ByteBuffer(string: line + "\n"))
         return bytes
     }
 }

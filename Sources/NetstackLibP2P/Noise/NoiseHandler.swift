@@ -18,8 +18,6 @@ final class NoiseHandler: ChannelDuplexHandler {
     private let authenticated: EventLoopPromise<PeerID>
     private var handshake: NoiseHandshake
     private var ciphers: (sending: NoiseCipher, receiving: NoiseCipher)?
-    private var peer: PeerID?
-    private var hasBegun = false
     private var hasFailed = false
     /// A frame that has not come as a whole.
     private var partial = ByteBuffer()
@@ -41,20 +39,10 @@ final class NoiseHandler: ChannelDuplexHandler {
         handshake = NoiseHandshake(role)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { begin(context) }
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        begin(context)
-        context.fireChannelActive()
-    }
-
     // MARK: The handshake
 
-    private func begin(_ context: ChannelHandlerContext) {
-        guard !hasBegun else { return }
-        hasBegun = true
+    /// Noise has been agreed on over the channel by now: it is active.
+    func handlerAdded(context: ChannelHandlerContext) {
         guard handshake.writes else { return }
         do {
             // The first message is not encrypted, and carries nothing.
@@ -74,11 +62,11 @@ final class NoiseHandler: ChannelDuplexHandler {
 
     private func advance(_ message: ByteBuffer, _ context: ChannelHandlerContext) throws(LibP2PError) {
         let payload = try handshake.read(message)
-        if let key = handshake.peerStaticKey {
-            let peer = try NoisePayload.verify(payload, for: key)
-            try judge(peer)
-            self.peer = peer
+        // Whichever side: it completes the handshake with the peer's key, or in answer to it.
+        let peer = try handshake.peerStaticKey.map { key throws(LibP2PError) in
+            try NoisePayload.verify(payload, for: key)
         }
+        if let peer { try judge(peer) }
         if handshake.writes { try send(NoisePayload.sign(handshake.publicKey, with: identity), context) }
         guard handshake.isComplete, let peer else { return }
         ciphers = handshake.split()

@@ -58,9 +58,7 @@ public struct Identification: Hashable, Sendable {
         message.append(Field.protocolVersion, protocolVersion)
         message.append(Field.agentVersion, agentVersion)
         var bytes = ByteBuffer()
-        let content = message.serialized()
-        bytes.writeUnsignedVarint(UInt64(content.readableBytes))
-        bytes.writeImmutableBuffer(content)
+        bytes.writeLengthPrefixed(message.serialized())
         return bytes
     }
 }

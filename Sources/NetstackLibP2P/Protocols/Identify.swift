@@ -1,6 +1,7 @@
 // The identify protocol: what the host says about itself, and asking others.
 
 import NIOCore
+import Netstack
 
 /// Says who the host is, and closes.
 private final class IdentifyResponder: ChannelInboundHandler {
@@ -26,7 +27,7 @@ extension HostCore {
     func serveIdentify(on channel: any Channel) throws {
         let message = Identification(
             protocols: protocols, listenAddresses: listenAddresses,
-            observedAddress: channel.parent?.remoteAddress.flatMap { try? Multiaddr(socketAddress: $0) },
+            observedAddress: channel.parent?.remoteAddress.flatMap(TransportAddress.init).map(Multiaddr.init),
             protocolVersion: "ipfs/0.1.0", agentVersion: agentVersion, publicKey: identity.publicKey.serialized)
         try channel.pipeline.syncOperations.addHandler(IdentifyResponder(message.serialized()))
     }

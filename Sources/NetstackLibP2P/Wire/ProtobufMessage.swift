@@ -70,8 +70,7 @@ package struct ProtobufMessage {
                 message.writeUnsignedVarint(value)
             case .bytes(let bytes):
                 message.writeUnsignedVarint(UInt64(number) << 3 | 2)
-                message.writeUnsignedVarint(UInt64(bytes.readableBytes))
-                message.writeImmutableBuffer(bytes)
+                message.writeLengthPrefixed(bytes)
             }
         }
         return message

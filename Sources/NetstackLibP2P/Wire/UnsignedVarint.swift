@@ -33,6 +33,12 @@ extension ByteBuffer {
         writeInteger(UInt8(rest))
     }
 
+    /// Writes bytes with a varint of their length before them.
+    mutating func writeLengthPrefixed(_ bytes: ByteBuffer) {
+        writeUnsignedVarint(UInt64(bytes.readableBytes))
+        writeImmutableBuffer(bytes)
+    }
+
     /// A slice with a varint of its length before it.
     ///
     /// - Throws: `LibP2PError.malformed` also when it is cut off.

@@ -95,11 +95,11 @@ final class YamuxHandler: ChannelInboundHandler {
         self.context = context
         session.isWritable = context.channel.isWritable
         // The round trip, which windows grow by.
-        ping().whenComplete { _ in }
+        _ = ping()
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        end(LibP2PError.closed, context)
+        end(LibP2PError.closed)
         self.context = nil
     }
 
@@ -111,7 +111,7 @@ final class YamuxHandler: ChannelInboundHandler {
             try session.receive(unwrapInboundIn(data))
         } catch {
             goAway(YamuxSession.Code.protocolError)
-            end(error, context)
+            end(error)
             context.fireErrorCaught(error)
             context.close(promise: nil)
         }
@@ -131,16 +131,16 @@ final class YamuxHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(error, context)
+        end(error)
         context.fireErrorCaught(error)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        end(session.peerGoAway.map { LibP2PError.goAway(code: $0) } ?? LibP2PError.closed, context)
+        end(session.peerGoAway.map { LibP2PError.goAway(code: $0) } ?? LibP2PError.closed)
         context.fireChannelInactive()
     }
 
-    private func end(_ error: any Error, _ context: ChannelHandlerContext) {
+    private func end(_ error: any Error) {
         guard failure == nil else { return }
         failure = error
         session.end(error)

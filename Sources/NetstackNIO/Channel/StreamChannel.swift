@@ -32,7 +32,7 @@ package protocol StreamTransport: AnyObject {
 
 /// A transport's stream as a channel of `ByteBuffer`s.
 package class StreamChannel: VirtualChannel, @unchecked Sendable {
-    private(set) final var transport: (any StreamTransport)?
+    final var transport: (any StreamTransport)?
     private final var inputClosed = false
     private final var outputClosed = false
     /// Whether the output is to be closed after the writes that wait.
@@ -48,8 +48,6 @@ package class StreamChannel: VirtualChannel, @unchecked Sendable {
         self.transport = transport
         super.init(on: eventLoop, parent: parent)
     }
-
-    final func take(_ transport: any StreamTransport) { self.transport = transport }
 
     // MARK: Opening
 

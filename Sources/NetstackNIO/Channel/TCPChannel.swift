@@ -60,7 +60,7 @@ package final class TCPChannel: StreamChannel, @unchecked Sendable {
                 try stack.connect(to: remote, from: source, nic: nic) { [weak self] in self?.connected($0) }
             }
             self.block = block
-            take(block)
+            transport = block
             stack.withoutNews { socketOptions.apply(to: block) }
             setAddresses(local: try? block.local.socketAddress(), remote: nil)
             connectTimer = connectTimeout.map { timeout in
