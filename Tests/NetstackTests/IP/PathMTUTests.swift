@@ -5,7 +5,7 @@ import Netstack
 import TestSupport
 import Testing
 
-@Suite struct PathMTUTests {
+@Suite(.timeLimit(.minutes(5))) struct PathMTUTests {
     private static let options: [UInt8] = [2, 4, 0x05, 0xb4]
 
     /// Tells the stack that one of its packets was too long, as a router on the way does.
@@ -35,9 +35,13 @@ import Testing
             async let write: Void = connection.write(pattern(20_000))
             #expect(try await peer.next { !$0.flags.contains(.syn) }.payload.readableBytes == 1460)
             try await tooBig(mtu, quoting: segment(at: peer.stackFirst &+ offset), on: endpoint)
-            // Nothing has been acknowledged: all of it comes again, from the first byte.
-            let again = try await peer.next { $0.sequenceNumber == peer.stackFirst }.payload
-            #expect(again.readableBytes == longest)
+            // Nothing has been acknowledged: all of it comes again, from the first byte. On a machine that stands still
+            // for a moment, the retransmission timer has sent it as it was before.
+            var again = 0
+            while again != longest {
+                again = try await peer.next { $0.sequenceNumber == peer.stackFirst }.payload.readableBytes
+                #expect(again == longest || again == 1460)
+            }
             var received = 0
             while received < 20_000 {
                 try await peer.send(.ack, acknowledging: UInt32(received), window: 65535)
