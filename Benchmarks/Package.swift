@@ -18,6 +18,7 @@ let package = Package(
     dependencies: [
         .package(name: "RemoteNetstack", path: ".."),
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
     ],
@@ -34,9 +35,11 @@ let package = Package(
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Netstack", package: "RemoteNetstack"),
+                .product(name: "NetstackLibP2P", package: "RemoteNetstack"),
                 .product(name: "NetstackLinks", package: "RemoteNetstack"),
                 .product(name: "NetstackNIO", package: "RemoteNetstack"),
                 .product(name: "VNI", package: "RemoteNetstack"),
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
@@ -44,6 +47,7 @@ let package = Package(
             name: "vni-bench",
             dependencies: [
                 "BenchmarkReport", "BenchmarkSubjects", .product(name: "Netstack", package: "RemoteNetstack"),
+                .product(name: "NetstackLibP2P", package: "RemoteNetstack"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -21,8 +21,7 @@ package struct Cell: Hashable, Sendable {
     package subscript(parameter: Parameter) -> Int {
         get { parameters[parameter] ?? parameter.defaultValue }
         set {
-            // The kernel's loopback interface has an MTU of its own.
-            let isFixed = [.kernel, .nioKernel].contains(subject) && parameter == .mtu
+            let isFixed = Subject.withoutMTU.contains(subject) && parameter == .mtu
             parameters[parameter] = isFixed || newValue == parameter.defaultValue ? nil : newValue
         }
     }

@@ -3,20 +3,23 @@
 package enum Plan {
     private static let stacks: [Subject] = [.cLoop, .stack, .gvisor]
     private static let channels: [Subject] = [.nioKernel, .nioStack]
-    private static let tunnels: [Subject] = [.tunnel, .tunnelTCP, .tunnelUnix, .gvisorTunnel]
+    private static let libP2P: [Subject] = [.libP2P, .chaCha20Poly1305]
+    private static let tunnels: [Subject] = [.tunnel, .tunnelTCP, .tunnelUnix, .tunnelLibP2P, .gvisorTunnel]
 
     package static let sections = [
         Section(
             "One flow, by MTU", .bulk, [.down, .up], by: .mtu, [1500, 9000, 16384, 65535],
-            Subject.allCases.filter { !channels.contains($0) }),
+            Subject.allCases.filter { !(channels + libP2P).contains($0) }),
         Section(
             "Flows at once, MTU 1500", .bulk, [.down, .up], by: .flows, [1, 8, 64],
             [.kernel] + stacks + channels + tunnels),
+        Section("Streams of libp2p", .bulk, [.down, .up], by: .flows, [1, 20], [.nioKernel] + libP2P),
         Section(
             "One flow over a long way, MTU 1500", .bulk, by: .roundTrip, [5, 20, 100],
             [.stack, .tunnel, .gvisor, .gvisorTunnel]),
         Section(
-            "Request and response of one byte", .latency, by: .mtu, [1500], [.kernel] + stacks + channels + tunnels),
+            "Request and response of one byte", .latency, by: .mtu, [1500], 
+            [.kernel] + stacks + channels + [.libP2P] + tunnels),
         Section(
             "Connect, request, response, close", .connect, by: .concurrency, [1, 32, 64],
             [.kernel] + stacks + tunnels),

@@ -8,13 +8,19 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
     case stack
     case nioKernel = "nio-kernel"
     case nioStack = "nio-stack"
+    case libP2P = "libp2p"
+    case chaCha20Poly1305 = "chacha20-poly1305"
     case tunnel
     case tunnelTCP = "tunnel-tcp"
     case tunnelUnix = "tunnel-unix"
+    case tunnelLibP2P = "tunnel-libp2p"
     case gvisor
     case gvisorChecksums = "gvisor-checksums"
     case gvisorAsItComes = "gvisor-as-it-comes"
     case gvisorTunnel = "gvisor-tunnel"
+
+    /// Those without a stack of ours, whose MTU could be chosen.
+    static let withoutMTU: [Subject] = [.kernel, .nioKernel, .libP2P, .chaCha20Poly1305]
 
     package var title: String {
         switch self {
@@ -24,9 +30,12 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
         case .stack: "stack to stack, memory link"
         case .nioKernel: "NIO's channels over loopback sockets of the kernel, each end on an event loop of its own"
         case .nioStack: "our NIO channels, stack to stack, memory link, both ends on one event loop"
+        case .libP2P: "streams of a libp2p connection over loopback sockets, both ends on one event loop"
+        case .chaCha20Poly1305: "ChaCha20-Poly1305 alone: messages as long as Noise's encrypted and decrypted on one core"
         case .tunnel: "tunnel to a kernel server, memory link"
         case .tunnelTCP: "tunnel to a kernel server, TCP link, two processes"
         case .tunnelUnix: "tunnel to a kernel server, Unix-socket link, two processes"
+        case .tunnelLibP2P: "tunnel to a kernel server, libp2p link, two processes"
         case .gvisor: "gVisor stack to stack, tuned, checksums off"
         case .gvisorChecksums: "gVisor stack to stack, tuned, checksums on"
         case .gvisorAsItComes: "gVisor stack to stack, as it comes"
@@ -36,7 +45,9 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
 
     package var program: Program {
         switch self {
-        case .kernel, .stack, .nioKernel, .nioStack, .tunnel, .tunnelTCP, .tunnelUnix: .vniBench
+        case .kernel, .stack, .nioKernel, .nioStack, .libP2P, .chaCha20Poly1305, .tunnel, .tunnelTCP, .tunnelUnix,
+            .tunnelLibP2P:
+            .vniBench
         case .cLoop: .cLoop
         case .cLoopStock: .cLoopStock
         case .gvisor, .gvisorChecksums, .gvisorAsItComes, .gvisorTunnel: .gvisorPeer

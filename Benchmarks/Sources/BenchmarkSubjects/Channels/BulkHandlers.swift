@@ -7,6 +7,11 @@ final class BulkSender: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// A stream that has been negotiated is active by now.
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { send(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) { send(context) }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) { send(context) }

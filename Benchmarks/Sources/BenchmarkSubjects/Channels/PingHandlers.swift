@@ -20,6 +20,11 @@ final class PingHandler: ChannelInboundHandler {
         self.done = done
     }
 
+    /// A stream that has been negotiated is active by now.
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { ping(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) { ping(context) }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -1,26 +1,29 @@
-// The second process of a tunnel: an exit at the listening end of a stream link.
+// The second process of a tunnel: an exit at the listening end of a link.
 
 import Glibc
 import NIOCore
 import Netstack
+package import NetstackLibP2P
 import NetstackLinks
 import VNI
 
 package enum ExitProcess {
     package enum LinkKind: String, Sendable, CaseIterable {
-        case tcp, unix
+        case tcp, unix, libp2p
     }
 
     /// Listens, prints where on a line of its own, and forwards for the first link until that ends. A second line tells
     /// that it does.
-    package static func run(_ kind: LinkKind, mtu: Int) async throws {
+    ///
+    /// - Parameter peer: the entrance, where the link is one of libp2p.
+    package static func run(_ kind: LinkKind, mtu: Int, peer: PeerID?) async throws {
+        if kind == .libp2p { return try await run(overLibP2PFrom: peer, mtu: mtu) }
         let path = "/tmp/vni-bench-\(getpid()).sock"
         let listener: StreamLinkListener
-        switch kind {
-        case .tcp:
+        if kind == .tcp {
             listener = try await StreamLink.listen(host: "127.0.0.1", port: 0)
             print(listener.localAddress?.port ?? 0)
-        case .unix:
+        } else {
             unlink(path)
             listener = try await StreamLink.listen(unixDomainSocketPath: path)
             print(path)
@@ -28,13 +31,31 @@ package enum ExitProcess {
         fflush(nil)
         for await link in listener {
             unlink(path)
-            let exit = try await Tunnel.exit(link, mtu: mtu)
-            print("open")
-            fflush(nil)
-            try? await exit.waitForLinkEnd()
-            await exit.shutdown()
+            try await forward(link, mtu: mtu)
             break
         }
         await listener.close()
+    }
+
+    private static func run(overLibP2PFrom peer: PeerID?, mtu: Int) async throws {
+        let host = LibP2PHost()
+        if let peer { await host.allow(peer) }
+        let (ended, end) = AsyncStream<Never>.makeStream()
+        await host.acceptLinks { link, _ in
+            defer { end.finish() }
+            try await forward(link, mtu: mtu)
+        }
+        print(try await host.listen(on: Multiaddr("/ip4/127.0.0.1/tcp/0")))
+        fflush(nil)
+        for await _ in ended {}
+        await host.shutdown()
+    }
+
+    private static func forward(_ link: StreamLink, mtu: Int) async throws {
+        let exit = try await Tunnel.exit(link, mtu: mtu)
+        print("open")
+        fflush(nil)
+        try? await exit.waitForLinkEnd()
+        await exit.shutdown()
     }
 }

@@ -19,6 +19,11 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
         }
         return server
     }
+    func measureTunnel(over link: ExitProcess.LinkKind) async throws -> Reading {
+        guard roundTrip == .zero else { return .unsupported("the delay link is within one process") }
+        let server = try kernelServer()
+        return try await measure(Tunnel(over: link, mtu: cell[.mtu]), cell, seconds, server)
+    }
     switch cell.subject {
     case .kernel:
         guard cell.workload != .idle else { return .unsupported("the kernel's memory is not the process's") }
@@ -30,17 +35,19 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
     case .tunnel:
         let server = try kernelServer()
         return try await measure(Tunnel(mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
-    case .tunnelTCP, .tunnelUnix:
-        guard roundTrip == .zero else { return .unsupported("the delay link is within one process") }
-        let server = try kernelServer()
-        let tunnel = try await Tunnel(over: cell.subject == .tunnelTCP ? .tcp : .unix, mtu: cell[.mtu])
-        return try await measure(tunnel, cell, seconds, server)
+    case .tunnelTCP: return try await measureTunnel(over: .tcp)
+    case .tunnelUnix: return try await measureTunnel(over: .unix)
+    case .tunnelLibP2P: return try await measureTunnel(over: .libp2p)
     case .nioKernel:
         guard roundTrip == .zero else { return .unsupported("the kernel's loopback has no delay") }
         return try await ChannelTrial(transport: KernelChannels(), cell: cell, seconds: seconds).run()
     case .nioStack:
         let channels = try await StackChannels(mtu: cell[.mtu], roundTrip: roundTrip)
         return try await ChannelTrial(transport: channels, cell: cell, seconds: seconds).run()
+    case .libP2P:
+        guard roundTrip == .zero else { return .unsupported("the kernel's loopback has no delay") }
+        return try await ChannelTrial(transport: LibP2PChannels(), cell: cell, seconds: seconds).run()
+    case .chaCha20Poly1305: return try encryptionAlone(cell, seconds: seconds)
     case .cLoop, .cLoopStock, .gvisor, .gvisorChecksums, .gvisorAsItComes, .gvisorTunnel:
         return .unsupported("another program's subject")
     }

@@ -2,17 +2,20 @@
 
 import BenchmarkReport
 import Netstack
+import NetstackLibP2P
 import NetstackLinks
 import VNI
 
 /// An entrance, and its exit: in this process, or in a second one.
 struct Tunnel {
     /// The address of the tunnel that is the exit's loopback.
-    private static let host = IPAddress.v4(IPv4Address(192, 168, 1, 1))
+    private static let exposed = IPAddress.v4(IPv4Address(192, 168, 1, 1))
 
     private let entrance: VirtualInterface
     private let exit: VirtualInterface?
     private let process: ChildProcess?
+    /// Where the link is one of libp2p.
+    private let host: LibP2PHost?
 
     var client: NetstackHost {
         NetstackHost(stack: entrance.stack, address: VirtualInterface.defaultAddresses(.entrance)[0])
@@ -31,36 +34,45 @@ struct Tunnel {
             entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: near)
         }
         process = nil
+        host = nil
     }
 
-    /// The exit in a process of its own, at the other end of a stream link.
+    /// The exit in a process of its own, at the other end of a link.
     init(over kind: ExitProcess.LinkKind, mtu: Int) async throws {
-        let process = try ChildProcess(ChildProcess.itself, ["exit", "--link", kind.rawValue, "--mtu", "\(mtu)"])
+        let host = kind == .libp2p ? LibP2PHost() : nil
+        let peer = host.map { ["--peer", "\($0.peerID)"] } ?? []
+        let process = try ChildProcess(
+            ChildProcess.itself, ["exit", "--link", kind.rawValue, "--mtu", "\(mtu)"] + peer)
         guard let place = process.readLine() else { throw Fault("the exit's process did not start") }
         let link =
-            switch kind {
-            case .tcp: try await StreamLink.connect(host: "127.0.0.1", port: Int(place) ?? 0)
-            case .unix: try await StreamLink.connect(unixDomainSocketPath: place)
+            if let host {
+                try await host.openLink(to: Multiaddr(place))
+            } else if let port = Int(place) {
+                try await StreamLink.connect(host: "127.0.0.1", port: port)
+            } else {
+                try await StreamLink.connect(unixDomainSocketPath: place)
             }
         guard process.readLine() != nil else { throw Fault("the exit did not open") }
         entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: link)
         exit = nil
         self.process = process
+        self.host = host
     }
 
     static func exit(_ link: some Link, mtu: Int) async throws -> VirtualInterface {
         let exit = try await VirtualInterface(.init(mode: .exit, mtu: mtu, logger: .silent), link: link)
-        try exit.exposeRoute(CIDRBlock(host), to: .v4(.loopback))
+        try exit.exposeRoute(CIDRBlock(exposed), to: .v4(.loopback))
         return exit
     }
 
     /// What the client dials to reach a server on this machine's loopback.
-    func servers(for server: TransportAddress) -> Servers { Servers(TransportAddress(Self.host, server.port)) }
+    func servers(for server: TransportAddress) -> Servers { Servers(TransportAddress(Self.exposed, server.port)) }
 
     /// Ends both, and the second process.
     func shutdown() async {
         await entrance.shutdown()
         await exit?.shutdown()
+        await host?.shutdown()
         process?.wait()
     }
 }

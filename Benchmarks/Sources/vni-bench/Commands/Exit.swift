@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import BenchmarkSubjects
+import NetstackLibP2P
 
 struct Exit: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,10 +11,11 @@ struct Exit: AsyncParsableCommand {
 
     @Option var link: ExitProcess.LinkKind
     @Option var mtu: Int
+    @Option(transform: { try PeerID($0) }) var peer: PeerID?
 
     func run() async throws {
         raiseDescriptorLimit()
-        try await ExitProcess.run(link, mtu: mtu)
+        try await ExitProcess.run(link, mtu: mtu, peer: peer)
     }
 }
 
