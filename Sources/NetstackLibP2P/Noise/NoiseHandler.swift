@@ -78,15 +78,11 @@ final class NoiseHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !hasFailed else { return }
         var bytes = unwrapInboundIn(data)
-        if partial.readableBytes > 0 {
-            partial.writeBuffer(&bytes)
-            swap(&partial, &bytes)
-        }
         var plaintext = ByteBuffer()
         // No more than what comes in comes out.
-        if ciphers != nil { plaintext.reserveCapacity(bytes.readableBytes) }
+        if ciphers != nil { plaintext.reserveCapacity(partial.readableBytes + bytes.readableBytes) }
         do {
-            while let frame = bytes.readLengthPrefixedSlice(as: UInt16.self) {
+            while let frame = nextFrame(&bytes) {
                 if ciphers != nil {
                     try ciphers?.receiving.decrypt(frame, to: &plaintext)
                 } else {
@@ -97,9 +93,24 @@ final class NoiseHandler: ChannelDuplexHandler {
             deliver(plaintext, context)
             return fail(context, error)
         }
-        // A copy of the rest lets go of what came before it.
-        partial = bytes.readableBytes > 0 ? ByteBuffer(bytes: bytes.readableBytesView) : ByteBuffer()
         deliver(plaintext, context)
+    }
+
+    /// The next frame without its length. What there is of one that has not come as a whole is kept.
+    private func nextFrame(_ bytes: inout ByteBuffer) -> ByteBuffer? {
+        if partial.readableBytes == 0, let frame = bytes.readLengthPrefixedSlice(as: UInt16.self) { return frame }
+        // A copy of the rest lets go of what came before it; and of what has come, no more than that frame takes.
+        func complete(to count: Int) -> Bool {
+            let missing = min(max(count - partial.readableBytes, 0), bytes.readableBytes)
+            partial.writeImmutableBuffer(bytes.readSlice(length: missing) ?? ByteBuffer())
+            return partial.readableBytes >= count
+        }
+        let start = partial.readerIndex
+        guard complete(to: 2), let length = partial.getInteger(at: start, as: UInt16.self),
+            complete(to: 2 + Int(length))
+        else { return nil }
+        defer { partial = ByteBuffer() }
+        return partial.readLengthPrefixedSlice(as: UInt16.self)
     }
 
     private func deliver(_ plaintext: ByteBuffer, _ context: ChannelHandlerContext) {

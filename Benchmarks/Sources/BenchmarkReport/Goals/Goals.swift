@@ -58,6 +58,9 @@ package enum Goals {
             ]
         }
         + [
+            Comparison(
+                "libp2p, one stream, against ChaCha20-Poly1305 alone on one core", .gigabitsPerSecond, bulk(.libP2P),
+                to: [bulk(.chaCha20Poly1305)], .atLeast(0.7)),
             Comparison("tunnel, request and response, p50 in µs", .p50, Cell(.tunnel, .latency), .atMost(25)),
             Comparison(
                 "the same against the kernel's loopback", .p50, Cell(.tunnel, .latency), to: [Cell(.kernel, .latency)],

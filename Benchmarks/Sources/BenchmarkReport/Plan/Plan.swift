@@ -18,7 +18,7 @@ package enum Plan {
             "One flow over a long way, MTU 1500", .bulk, by: .roundTrip, [5, 20, 100],
             [.stack, .tunnel, .gvisor, .gvisorTunnel]),
         Section(
-            "Request and response of one byte", .latency, by: .mtu, [1500], 
+            "Request and response of one byte", .latency, by: .mtu, [1500],
             [.kernel] + stacks + channels + [.libP2P] + tunnels),
         Section(
             "Connect, request, response, close", .connect, by: .concurrency, [1, 32, 64],

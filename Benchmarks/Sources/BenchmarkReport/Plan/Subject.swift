@@ -31,7 +31,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
         case .nioKernel: "NIO's channels over loopback sockets of the kernel, each end on an event loop of its own"
         case .nioStack: "our NIO channels, stack to stack, memory link, both ends on one event loop"
         case .libP2P: "streams of a libp2p connection over loopback sockets, both ends on one event loop"
-        case .chaCha20Poly1305: "ChaCha20-Poly1305 alone: messages as long as Noise's encrypted and decrypted on one core"
+        case .chaCha20Poly1305:
+            "ChaCha20-Poly1305 alone: messages as long as Noise's encrypted and decrypted on one core"
         case .tunnel: "tunnel to a kernel server, memory link"
         case .tunnelTCP: "tunnel to a kernel server, TCP link, two processes"
         case .tunnelUnix: "tunnel to a kernel server, Unix-socket link, two processes"
