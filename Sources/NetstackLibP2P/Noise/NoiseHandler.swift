@@ -1,13 +1,13 @@
 // The secure channel in a pipeline: does the handshake, then encrypts and decrypts.
 
-import NIOCore
+package import NIOCore
 
 /// Frames of a Noise channel have a length of two bytes before them.
-final class NoiseHandler: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
+package final class NoiseHandler: ChannelDuplexHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias InboundOut = ByteBuffer
+    package typealias OutboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
 
     /// The most that a frame carries: its length counts the tag, too.
     private static let plaintextLimit = 65535 - NoiseCipher.tagLength
@@ -29,7 +29,7 @@ final class NoiseHandler: ChannelDuplexHandler {
     ///   - judge: throws if the peer is not to be let in.
     ///   - authenticated: completed with who the peer is, when frames can go both ways; or with what went wrong. The
     ///     channel is closed then.
-    init(
+    package init(
         _ role: NoiseHandshake.Role, identity: Identity, authenticated: EventLoopPromise<PeerID>,
         judge: @escaping (PeerID) throws(LibP2PError) -> Void
     ) {
@@ -42,7 +42,7 @@ final class NoiseHandler: ChannelDuplexHandler {
     // MARK: The handshake
 
     /// Noise has been agreed on over the channel by now: it is active.
-    func handlerAdded(context: ChannelHandlerContext) {
+    package func handlerAdded(context: ChannelHandlerContext) {
         guard handshake.writes else { return }
         do {
             // The first message is not encrypted, and carries nothing.
@@ -75,7 +75,7 @@ final class NoiseHandler: ChannelDuplexHandler {
 
     // MARK: Reading
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !hasFailed else { return }
         var bytes = unwrapInboundIn(data)
         var plaintext = ByteBuffer()
@@ -119,7 +119,7 @@ final class NoiseHandler: ChannelDuplexHandler {
 
     // MARK: Writing
 
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+    package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         guard ciphers != nil, !hasFailed else { return promise?.fail(LibP2PError.closed) ?? () }
         var bytes = unwrapOutboundIn(data)
         if pending.readableBytes == 0 { pending = bytes } else { pending.writeBuffer(&bytes) }
@@ -131,7 +131,7 @@ final class NoiseHandler: ChannelDuplexHandler {
         }
     }
 
-    func flush(context: ChannelHandlerContext) {
+    package func flush(context: ChannelHandlerContext) {
         if pending.readableBytes > 0 {
             do {
                 let frames = try encryptPending()
@@ -159,7 +159,7 @@ final class NoiseHandler: ChannelDuplexHandler {
         return frames
     }
 
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         // What has been written before goes before.
         flush(context: context)
         context.close(mode: mode, promise: promise)
@@ -167,17 +167,17 @@ final class NoiseHandler: ChannelDuplexHandler {
 
     // MARK: The end
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         authenticated.fail(error)
         context.fireErrorCaught(error)
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         end(LibP2PError.noise(fault: "the peer closed during the handshake"))
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { end(LibP2PError.closed) }
+    package func handlerRemoved(context: ChannelHandlerContext) { end(LibP2PError.closed) }
 
     private func end(_ error: LibP2PError) {
         hasFailed = true
