@@ -149,7 +149,7 @@ let package = Package(
             name: "NetstackLibP2PTests",
             dependencies: [
                 "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio,
-                httpTypes, crypto, logging, .product(name: "NIOEmbedded", package: "swift-nio"),
+                concurrencyHelpers, httpTypes, crypto, logging, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             exclude: ["Peer"],
             swiftSettings: settings),

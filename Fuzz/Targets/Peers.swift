@@ -132,6 +132,7 @@ extension FuzzTarget {
             // The peer has broken a rule.
         }
         session.end(LibP2PError.closed)
+        _ = session.takeNews()
         try Finding.require(session.streams.isEmpty, "nothing stays of a session that has ended")
     }
 

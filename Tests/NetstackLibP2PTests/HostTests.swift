@@ -1,6 +1,7 @@
 // Two hosts of ours on loopback: who gets in, streams, and what ends them.
 
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import Netstack
 import NetstackLibP2P
@@ -68,6 +69,43 @@ struct HostTests {
             }
             #expect(await near.counters.connections == 1)
             #expect(await far.counters.streams == 20)
+        }
+    }
+
+    @Test func streamsThatWriteAtOnceTakeTurns() async throws {
+        try await withHosts { near, far, address in
+            let (streams, each) = (8, 16 << 20)
+            let tally = NIOLockedValueBox((counts: [ObjectIdentifier: Int](), whenFirstEnded: [Int]()))
+            await far.handle("/test/sink/1") { channel, _ in
+                try channel.pipeline.syncOperations.addHandler(
+                    Sink { bytes in
+                        tally.withLockedValue { tally in
+                            tally.counts[ObjectIdentifier(channel), default: 0] += bytes
+                            guard tally.counts[ObjectIdentifier(channel)] == each, tally.whenFirstEnded.isEmpty else {
+                                return
+                            }
+                            tally.whenFirstEnded = Array(tally.counts.values)
+                        }
+                    })
+            }
+            // All are open before the first writes.
+            var open: [LibP2PStream] = []
+            for _ in 0..<streams { open.append(try await near.openStream(to: address, protocols: ["/test/sink/1"])) }
+            let bytes = ByteBuffer(repeating: 1, count: each)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for stream in open {
+                    group.addTask {
+                        try await stream.write(bytes)
+                        try await stream.closeWrite()
+                        #expect(try await stream.read() == nil)
+                        await stream.close()
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let counts = tally.withLockedValue { $0.whenFirstEnded }
+            #expect(counts.count == streams)
+            #expect(try #require(counts.min()) > each / 2)
         }
     }
 
@@ -334,4 +372,15 @@ extension LibP2PStream {
         while let bytes = try await read() { all.writeImmutableBuffer(bytes) }
         return all
     }
+}
+
+/// Counts what comes over a channel, and closes it at the end.
+private final class Sink: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let count: (Int) -> Void
+
+    init(_ count: @escaping (Int) -> Void) { self.count = count }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { count(unwrapInboundIn(data).readableBytes) }
 }

@@ -46,6 +46,14 @@ struct YamuxSessionTests {
             return try #require(session.streams[id])
         }
 
+        /// The peer sends as much as the window lets it, and all of that is read.
+        func fill(_ stream: YamuxStream) throws {
+            let count = stream.receiveWindow
+            try receive(
+                YamuxFrame(.data, streamID: stream.id, length: UInt32(count)), Array(repeating: 1, count: count))
+            while stream.read(upTo: .max) != nil {}
+        }
+
         /// A stream that the session has opened and the peer has accepted.
         func opened() throws -> YamuxStream {
             let stream = try session.openStream()
@@ -183,6 +191,19 @@ struct YamuxSessionTests {
         #expect(try side.sent().map(\.frame) == [YamuxFrame(.data, streamID: stream.id, length: 3)])
     }
 
+    @Test func aSessionThatEndsInTheMiddleOfAFrameIsLetGo() throws {
+        weak var session: YamuxSession?
+        do {
+            let side = Side(.server)
+            session = side.session
+            _ = try side.accepted(1)
+            try side.receive(YamuxFrame(.data, streamID: 1, length: 1000), [1])
+            side.session.end(LibP2PError.closed)
+            #expect(side.session.takeNews().touched.map(\.id) == [1, 1])
+        }
+        #expect(session == nil)
+    }
+
     @Test func dataBeyondTheWindowIsAnErrorAtItsHeader() throws {
         let side = Side(.server)
         _ = try side.accepted(1)
@@ -198,7 +219,22 @@ struct YamuxSessionTests {
         #expect(stream.read(upTo: half - 1)?.readableBytes == half - 1)
         #expect(try side.sent().isEmpty)
         #expect(stream.read(upTo: 1)?.readableBytes == 1)
-        #expect(try side.sent().map(\.frame) == [YamuxFrame(.windowUpdate, streamID: 1, length: UInt32(half))])
+        let update = YamuxFrame(.windowUpdate, streamID: 1, length: UInt32(half))
+        // And the round trip is measured anew.
+        #expect(try side.sent().map(\.frame) == [YamuxFrame(.ping, .syn, length: 1), update])
+    }
+
+    @Test func theRoundTripIsMeasuredWhileBytesComeWithOnePingAtATime() throws {
+        let side = Side(.server)
+        let stream = try side.accepted(1)
+        for number in 1...3 as ClosedRange<UInt32> {
+            try side.fill(stream)
+            try side.fill(stream)
+            #expect(try side.sent().filter { $0.frame.kind == .ping }.map(\.frame.length) == [number])
+            side.wait(.milliseconds(Int64(number)))
+            try side.receive(YamuxFrame(.ping, .ack, length: number))
+            #expect(side.session.roundTrip == .milliseconds(Int64(number)))
+        }
     }
 
     @Test func aWindowAboveFourGibibytesIsAnError() throws {
@@ -217,17 +253,32 @@ struct YamuxSessionTests {
         try side.receive(YamuxFrame(.ping, .ack, length: ping))
         #expect(side.session.roundTrip == .milliseconds(100))
         let stream = try side.accepted(1)
-        var credit = YamuxStream.initialWindow
+        var credit = 0
         for _ in 0..<20 {
             side.wait(.milliseconds(100))
-            try side.receive(
-                YamuxFrame(.data, streamID: 1, length: UInt32(credit)), Array(repeating: 1, count: credit))
-            credit = 0
-            while stream.read(upTo: .max) != nil {}
-            credit = try side.sent().reduce(0) { $0 + Int($1.frame.length) }
+            try side.fill(stream)
+            credit = try side.sent().filter { $0.frame.kind == .windowUpdate }.reduce(0) { $0 + Int($1.frame.length) }
         }
         #expect(stream.window == 2 << 20)
         #expect(credit == 2 << 20)
+    }
+
+    /// The window that a stream had to itself, it has to share.
+    @Test func aWindowShrinksToItsShareWhenMoreStreamsOpen() throws {
+        var limits = YamuxLimits()
+        limits.connectionWindowBytes = 8 << 20
+        let side = Side(.server, limits: limits)
+        let ping = side.session.ping()
+        side.wait(.milliseconds(100))
+        try side.receive(YamuxFrame(.ping, .ack, length: ping))
+        let first = try side.accepted(1)
+        for _ in 0..<10 { try side.fill(first) }
+        #expect(first.window == YamuxStream.initialWindow + 8 << 20)
+        let others = try [3, 5, 7].map(side.accepted)
+        for stream in [first] + others {
+            for _ in 0..<10 { try side.fill(stream) }
+            #expect(stream.window == YamuxStream.initialWindow + 2 << 20)
+        }
     }
 
     @Test func allWindowsTogetherStayWithinTheConnectionsLimit() throws {

@@ -128,10 +128,20 @@ package final class YamuxSession {
         return 0
     }
 
+    /// The largest window of a stream: they share what the connection may hold.
+    var windowLimit: Int {
+        min(limits.streamWindowBytes, YamuxStream.initialWindow + limits.connectionWindowBytes / max(streams.count, 1))
+    }
+
     /// By how much a window may grow: as much as is asked for, or nothing.
     func grow(by count: Int) -> Int {
         guard count > 0, grown + count <= limits.connectionWindowBytes else { return 0 }
         grown += count
+        return count
+    }
+
+    func shrink(by count: Int) -> Int {
+        grown -= count
         return count
     }
 
@@ -189,10 +199,17 @@ package final class YamuxSession {
         return nextPing
     }
 
+    /// Pings, unless the answer to a ping is still to come: the round trip is longer while much is under way, and then takes
+    /// larger windows.
+    func measureRoundTrip() {
+        if pings.isEmpty { _ = ping() }
+    }
+
     package func goAway(_ code: UInt32) { send(YamuxFrame(.goAway, length: code)) }
 
-    /// Ends all streams with an error.
+    /// Ends all streams with an error, which `takeNews` then tells of. Nothing may be received after that.
     package func end(_ error: any Error) {
+        data = nil
         for stream in streams.values {
             stream.fail(error)
             touched.append(stream)

@@ -15,7 +15,7 @@ package final class YamuxStream: StreamTransport {
     private let session: YamuxSession
     /// What may still be sent, and what the peer may still send.
     private var sendWindow = initialWindow
-    private var receiveWindow = initialWindow
+    package private(set) var receiveWindow = initialWindow
     /// What the peer may send once all has been read.
     package private(set) var window = initialWindow
     private var windowOpened: NIODeadline
@@ -55,16 +55,22 @@ package final class YamuxStream: StreamTransport {
         return bytes
     }
 
-    /// Tells the peer of room once that is half a window. A window that is used up within a few round trips is too small.
+    /// Tells the peer of room once that is half a window. A window that is used up within a few round trips is too small;
+    /// one that was larger than its share may be when there were fewer streams, is too large.
     private func openWindow() {
         guard !peerFinished, streamFailure == nil else { return }
         guard window - receiveWindow - receivedCount >= window / 2 else { return }
         let now = session.clock()
-        if let roundTrip = session.roundTrip, now - windowOpened < roundTrip * 4 {
-            window += session.grow(by: min(window, session.limits.streamWindowBytes - window))
+        session.measureRoundTrip()
+        let excess = window - session.windowLimit
+        if excess > 0 {
+            window -= session.shrink(by: excess)
+        } else if let roundTrip = session.roundTrip, now - windowOpened < roundTrip * 4 {
+            window += session.grow(by: min(window, -excess))
         }
         windowOpened = now
         let more = window - receiveWindow - receivedCount
+        guard more > 0 else { return }
         receiveWindow += more
         session.send(YamuxFrame(.windowUpdate, streamID: id, length: UInt32(clamping: more)))
     }
