@@ -31,7 +31,8 @@ extension LibP2PHost {
         public var streamsPerConnection = 256
         /// How far the receive window of a stream may grow, in bytes, at least 256 KiB. It does where the round trip is long.
         public var streamWindowBytes = 16 << 20
-        /// How far all windows of a connection may grow together, in bytes, beyond the 256 KiB that each stream has.
+        /// How far all windows of a connection may grow together, in bytes, beyond the 256 KiB that each stream has. Its
+        /// streams share it equally.
         public var connectionWindowBytes = 64 << 20
         /// The longest message of a negotiation, in bytes. Beyond: the connection or the stream ends.
         public var negotiationMessageBytes = 1024

@@ -181,7 +181,7 @@ extension YamuxLimits {
     init(_ limits: LibP2PHost.Limits) {
         self.init()
         inboundStreams = limits.streamsPerConnection
-        streamWindowBytes = limits.streamWindowBytes
-        connectionWindowBytes = limits.connectionWindowBytes
+        streamWindowBytes = max(limits.streamWindowBytes, YamuxStream.initialWindow)
+        connectionWindowBytes = max(limits.connectionWindowBytes, 0)
     }
 }

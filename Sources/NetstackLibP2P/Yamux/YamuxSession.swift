@@ -10,7 +10,7 @@ package struct YamuxLimits {
     package var inboundStreams = 256
     /// Streams opened here that the peer has not acknowledged. Beyond: opening throws.
     package var unacknowledgedStreams = 256
-    /// How far the receive window of a stream may grow, in bytes.
+    /// How far the receive window of a stream may grow, in bytes; at least what each has at first.
     package var streamWindowBytes = 16 << 20
     /// How far all windows may grow together, in bytes, beyond what each has at first.
     package var connectionWindowBytes = 64 << 20
