@@ -46,6 +46,13 @@ struct YamuxSessionTests {
             return try #require(session.streams[id])
         }
 
+        /// A ping, and the peer's answer to it.
+        func ping(over roundTrip: TimeAmount) throws {
+            let number = session.ping()
+            wait(roundTrip)
+            try receive(YamuxFrame(.ping, .ack, length: number))
+        }
+
         /// The peer sends as much as the window lets it, and all of that is read.
         func fill(_ stream: YamuxStream) throws {
             let count = stream.receiveWindow
@@ -248,9 +255,7 @@ struct YamuxSessionTests {
         var limits = YamuxLimits()
         limits.streamWindowBytes = 2 << 20
         let side = Side(.server, limits: limits)
-        let ping = side.session.ping()
-        side.wait(.milliseconds(100))
-        try side.receive(YamuxFrame(.ping, .ack, length: ping))
+        try side.ping(over: .milliseconds(100))
         #expect(side.session.roundTrip == .milliseconds(100))
         let stream = try side.accepted(1)
         var credit = 0
@@ -268,9 +273,7 @@ struct YamuxSessionTests {
         var limits = YamuxLimits()
         limits.connectionWindowBytes = 8 << 20
         let side = Side(.server, limits: limits)
-        let ping = side.session.ping()
-        side.wait(.milliseconds(100))
-        try side.receive(YamuxFrame(.ping, .ack, length: ping))
+        try side.ping(over: .milliseconds(100))
         let first = try side.accepted(1)
         for _ in 0..<10 { try side.fill(first) }
         #expect(first.window == YamuxStream.initialWindow + 8 << 20)
@@ -285,7 +288,7 @@ struct YamuxSessionTests {
         var limits = YamuxLimits()
         limits.connectionWindowBytes = YamuxStream.initialWindow
         let side = Side(.server, limits: limits)
-        try side.receive(YamuxFrame(.ping, .ack, length: side.session.ping()))
+        try side.ping(over: .zero)
         let streams = try [side.accepted(1), side.accepted(3)]
         for stream in streams {
             try side.receive(
