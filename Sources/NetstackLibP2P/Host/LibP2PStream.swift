@@ -72,7 +72,10 @@ public final class LibP2PStream: Sendable {
 
     /// Ends the stream at once: the peer sees a reset, and what it does not have yet is lost.
     public func reset() {
-        channel.eventLoop.execute { [channel] in channel.reset() }
+        channel.eventLoop.execute { [channel, reader] in
+            reader.value.isClosed = true
+            channel.reset()
+        }
     }
 }
 
@@ -84,9 +87,9 @@ private final class StreamReader: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var received = ByteBuffer()
     private var hasEnded = false
-    /// Whether this side has closed its direction, or both.
+    /// Whether this side has closed its direction, or has ended both.
     private var outputClosed = false
-    private var isClosed = false
+    var isClosed = false
     private var failure: (any Error)?
     private var reading: EventLoopPromise<ByteBuffer?>?
 
