@@ -11,7 +11,8 @@ import TestSupport
 import Testing
 import VNI
 
-@Suite struct InteropTests {
+// One at a time: py-libp2p gives up where a busy machine keeps it from its window for five seconds.
+@Suite(.serialized) struct InteropTests {
     /// Bytes each way in a bulk transfer.
     private static let bulk = 100_000_000
 
@@ -151,9 +152,17 @@ import VNI
         try await withPeers { host, peer, _, peerPlace in
             try await peer.ask("configure", ["drop": 100_000, "how": .text(how)])
             let stream = try await host.openStream(to: peerPlace, protocols: ["/test/drop/1"])
-            await #expect(throws: (any Error).self) {
+            await #expect {
                 for piece in SeededBytes(seed: 5, count: 50_000_000) {
                     try await stream.write(ByteBuffer(bytes: piece))
+                }
+            } throws: { error in
+                switch how {
+                // Whether the socket has an error to tell depends on whether it was written to first.
+                case "rst": error is IOError || error as? LibP2PError == .disconnected
+                case "fin": error as? LibP2PError == .disconnected
+                case "reset": error as? LibP2PError == .streamReset
+                default: error as? LibP2PError == .goAway(code: 0)
                 }
             }
             #expect(try await host.ping(peerPlace) > .zero)

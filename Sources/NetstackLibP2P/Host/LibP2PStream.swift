@@ -55,10 +55,15 @@ public final class LibP2PStream: Sendable {
     public func write(_ bytes: ByteBuffer) async throws {
         let promise = channel.eventLoop.makePromise(of: Void.self)
         channel.writeAndFlush(bytes, promise: promise)
-        try await withTaskCancellationHandler {
-            try await promise.futureResult.get()
-        } onCancel: {
-            promise.fail(CancellationError())
+        do {
+            try await withTaskCancellationHandler {
+                try await promise.futureResult.get()
+            } onCancel: {
+                promise.fail(CancellationError())
+            }
+        } catch ChannelError.ioOnClosedChannel {
+            // The reader has been told why.
+            throw try await channel.eventLoop.submit { [reader] in reader.value.failure }.get() ?? LibP2PError.closed
         }
     }
 
@@ -90,7 +95,7 @@ private final class StreamReader: ChannelDuplexHandler {
     /// Whether this side has closed its direction, or has ended both.
     private var outputClosed = false
     var isClosed = false
-    private var failure: (any Error)?
+    private(set) var failure: (any Error)?
     private var reading: EventLoopPromise<ByteBuffer?>?
 
     func read(_ promise: EventLoopPromise<ByteBuffer?>) {
