@@ -45,12 +45,17 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLwIP", path: "CLwIP", pkgConfig: "lwip", providers: [.apt(["liblwip-dev"])]),
-        .target(name: "CLwIPChecksum"),
+        .target(name: "CInternetChecksum"),
+        .target(name: "CLwIPChecksum", dependencies: ["CInternetChecksum"]),
         .systemLibrary(name: "CLinuxTun"),
-        .target(name: "CLwIPSupport", dependencies: ["CLwIP", "CLwIPChecksum"]),
+        .target(name: "CLwIPSupport", dependencies: ["CInternetChecksum", "CLwIP", "CLwIPChecksum"]),
+        .target(
+            name: "NetstackCore",
+            dependencies: ["CInternetChecksum", nio, nioPosix, concurrencyHelpers, collections],
+            swiftSettings: settings),
         .target(
             name: "Netstack",
-            dependencies: ["CLwIP", "CLwIPChecksum", "CLwIPSupport", nio, nioPosix, concurrencyHelpers, collections],
+            dependencies: ["CLwIP", "CLwIPSupport", "NetstackCore", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
         .target(
             name: "NetstackLinks",

@@ -19,10 +19,10 @@ package struct TCPHeader: Hashable, Sendable {
     /// SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included.
     package let segmentLength: Int
 
-    static let minimumLength = 20
+    package static let minimumLength = 20
 
     /// The longest data, in bytes, of a segment in a packet of `mtu` bytes.
-    static func maximumSegmentSize(_ version: IPVersion, mtu: Int) -> UInt16 {
+    package static func maximumSegmentSize(_ version: IPVersion, mtu: Int) -> UInt16 {
         UInt16(clamping: mtu - minimumLength - IPHeader.minimumLength(version))
     }
 

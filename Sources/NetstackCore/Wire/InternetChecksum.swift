@@ -1,6 +1,6 @@
 // The checksum of IPv4, ICMP, UDP and TCP (RFC 1071).
 
-import CLwIPChecksum
+import CInternetChecksum
 import NIOCore
 
 /// A running ones' complement sum of 16-bit words.
@@ -18,7 +18,7 @@ package struct InternetChecksum: Sendable {
     /// Adds bytes that follow those added before.
     package mutating func add(_ bytes: RawSpan) {
         // Summed as the words lie in memory; only the result needs swapping (RFC 1071 section 2 (B)).
-        let partial = bytes.withUnsafeBytes { lwip_standard_chksum($0.baseAddress, Int32($0.count)) }.bigEndian
+        let partial = bytes.withUnsafeBytes { internet_checksum_sum($0.baseAddress, Int32($0.count)) }.bigEndian
         // Bytes that start in the middle of a word land in the other halves (RFC 1071 section 2 (B)).
         sum &+= UInt64(isOdd ? partial.byteSwapped : partial)
         if bytes.byteCount & 1 == 1 { isOdd.toggle() }

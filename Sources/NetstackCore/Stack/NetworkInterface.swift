@@ -1,9 +1,7 @@
-// A NIC: a link on one side, lwIP's netif and the stack's own IP layer on the other.
+// A NIC: a link on one side, the stack's TCP and its own IP layer on the other.
 
-import CLwIP
-import CLwIPSupport
 import DequeModule
-import NIOCore
+package import NIOCore
 
 /// What a NIC has moved and dropped since it was created.
 public struct NICStatistics: Sendable, Hashable {
@@ -44,10 +42,7 @@ package final class NetworkInterface {
     /// Whether packets may leave from any address.
     package let spoofing: Bool
 
-    /// lwIP's view of the NIC. Its address is a placeholder from 0/8, which no packet may carry: so no packet is
-    /// ever "for the interface itself", a case that aborts the process (ip4_output_if, netif_loop_output).
-    let netif: UnsafeMutablePointer<netif>
-    private unowned let stack: StackCore
+    unowned let stack: StackCore
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
@@ -82,38 +77,7 @@ package final class NetworkInterface {
         self.spoofing = spoofing
         reassembler = Reassembler(limit: stack.limits.reassemblyBytes)
         linkEndWaiters = LoopWaiters(executor: stack.executor)
-        netif = .allocate(capacity: 1)
-        netif.initialize(to: CLwIP.netif())
     }
-
-    deinit { netif.deallocate() }
-
-    /// Puts the NIC into lwIP's list. Called inside the instance; `remove` must follow before the NIC goes.
-    func install() {
-        var placeholder = clwip_ip4(1)
-        var mask = clwip_ip4(UInt32.max)
-        var none = clwip_ip4(0)
-        // The state pointer stays good: the NIC removes itself from the library before it goes.
-        netif_add(
-            netif, &placeholder.u_addr.ip4, &mask.u_addr.ip4, &none.u_addr.ip4,
-            Unmanaged.passUnretained(self).toOpaque(),
-            { netif in
-                netif?.pointee.output = { netif, packet, _ in NetworkInterface.output(netif, packet) }
-                netif?.pointee.output_ip6 = { netif, packet, _ in NetworkInterface.output(netif, packet) }
-                return err_t(ERR_OK.rawValue)
-            },
-            { packet, _ in
-                pbuf_free(packet)
-                return err_t(ERR_OK.rawValue)
-            })
-        // lwIP's segments are cut to the NIC's own MTU when they leave.
-        netif.pointee.mtu = UInt16.max
-        netif.pointee.mtu6 = UInt16.max
-        netif_set_link_up(netif)
-        netif_set_up(netif)
-    }
-
-    func uninstall() { netif_remove(netif) }
 
     func start() { driver.start(self) }
 
@@ -128,62 +92,44 @@ package final class NetworkInterface {
         echoHandler = nil
     }
 
-    /// lwIP's number of the NIC, from 1.
-    var index: UInt8 { netif.pointee.num &+ 1 }
-
     package func owns(_ address: IPAddress) -> Bool { addresses.contains(address) }
 
     func address(for version: IPVersion) -> IPAddress? { addresses.first { $0.version == version } }
 
     /// The longest packet on the way to a destination, in bytes.
-    func mtu(to destination: IPAddress) -> Int {
+    package func mtu(to destination: IPAddress) -> Int {
         min(mtu, pathMTUs.mtu(to: destination, now: stack.eventLoop.now) ?? mtu)
     }
 
     /// The longest data of a TCP segment in one packet.
-    func maximumSegmentSize(_ version: IPVersion) -> UInt16 { TCPHeader.maximumSegmentSize(version, mtu: mtu) }
+    package func maximumSegmentSize(_ version: IPVersion) -> UInt16 { TCPHeader.maximumSegmentSize(version, mtu: mtu) }
 
     // MARK: Output
 
     private var backlog: Int { outbound.byteCount + driver.backlog }
 
     /// Whether data have to wait for the link. Nobody overtakes those that do.
-    var isFull: Bool { !isRetrying && !refused.isEmpty || backlog >= linkBacklogLimit }
+    package var isFull: Bool { !isRetrying && !refused.isEmpty || backlog >= linkBacklogLimit }
 
     /// Lets a connection wait for the link to take more.
-    func enqueue(_ block: TCPControlBlock) {
+    package func enqueue(_ block: TCPControlBlock) {
         guard !block.isRefused else { return }
         block.isRefused = true
         refused.append(block)
     }
 
-    /// lwIP's output callback, for both versions: `packet` is a whole IP packet.
-    private static func output(_ netif: UnsafeMutablePointer<netif>?, _ packet: UnsafeMutablePointer<pbuf>?) -> err_t {
-        guard let state = netif?.pointee.state, let packet else { return err_t(ERR_ARG.rawValue) }
-        return Unmanaged<NetworkInterface>.fromOpaque(state)._withUnsafeGuaranteedRef { $0.send(packet) }
-    }
+    /// Whether a segment may leave. Those with data that may not are tried again when the link has drained: that is how a
+    /// slow link makes TCP writers wait. Acknowledgments and resets may exceed the limit, but not by much.
+    package func admits(dataCount: Int) -> Bool { !(dataCount > 0 && isFull) && backlog < 2 * linkBacklogLimit }
 
-    /// Refusing a segment with data leaves it in lwIP's queue, to be tried again when the link has drained: that is
-    /// how a slow link makes TCP writers wait. Acknowledgments and resets may exceed the limit, but not by much.
-    private func send(_ packet: UnsafeMutablePointer<pbuf>) -> err_t {
-        let version = packet.pointee.payload.load(as: UInt8.self) >> 4 == 6 ? IPVersion.v6 : .v4
-        let own = maximumSegmentSize(version)
-        let length = stack.current?.maximumSegmentSize ?? own
-        let shape = clwip_support_shape(packet, length)
-        if shape.data > 0 && isFull || backlog >= 2 * linkBacklogLimit {
-            if let block = stack.current { enqueue(block) }
-            return err_t(ERR_WOULDBLOCK.rawValue)
-        }
-        let (count, header) = (Int(shape.count), Int(shape.header))
-        outbound.append(count: count, length: header + Int(length), total: count * header + Int(shape.data)) {
-            clwip_support_write_packets(
-                packet, shape, length, own, StackCore.windowScale, $0.baseAddress?.assumingMemoryBound(to: UInt8.self))
-        }
-        return err_t(ERR_OK.rawValue)
+    /// Sends a segment that has been admitted, in `count` packets of `length` bytes each, the last of them shorter, `total`
+    /// bytes in all, which `write` fills.
+    package func send(count: Int, length: Int, total: Int, _ write: (UnsafeMutableRawBufferPointer) -> Void) {
+        outbound.append(count: count, length: length, total: total, write)
     }
 
     /// Sends one packet of our own making, or drops and counts it when the link is full.
-    func send(_ write: (inout ByteBuffer) -> Void) {
+    package func send(_ write: (inout ByteBuffer) -> Void) {
         guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
         outbound.append(write)
     }
@@ -227,7 +173,7 @@ extension NetworkInterface: LinkReceiver {
         for _ in refused {
             guard backlog < linkBacklogLimit, let block = refused.popFirst() else { break }
             block.isRefused = false
-            stack.enter(block) { tcp_output($0) }
+            block.linkDrained()
         }
         isRetrying = false
         retryIfDrained()

@@ -1,10 +1,9 @@
-// The way in: from the bytes of a packet to lwIP, a socket, an answer, or a counter.
+// The way in: from the bytes of a packet to TCP, a socket, an answer, or a counter.
 
-import CLwIP
 import NIOCore
 
 extension StackCore {
-    /// Every packet is hostile until checked: none of these checks may be left to lwIP, which trusts its IP layer.
+    /// Every packet is hostile until checked: none of these checks is left to TCP, which trusts its IP layer.
     ///
     /// - Parameters:
     ///   - range: where the packet lies in `batch`.
@@ -51,7 +50,6 @@ extension StackCore {
         }
     }
 
-    /// lwIP's own reassembly is one for all stacks, ends at ten buffers, and answers with an error that can abort.
     private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
         switch nic.reassembler.add(header, packet: packet, now: eventLoop.now) {
         case .incomplete: break
@@ -116,22 +114,18 @@ extension StackCore {
         run = TCPSegmentRun(header, tcp, at: range)
     }
 
-    /// Gives the segments that wait to lwIP.
+    /// Gives the segments that wait to TCP, with the connection they belong to.
     func end(_ run: inout TCPSegmentRun?, of batch: ByteBuffer, on nic: NetworkInterface) {
-        if let run { feed(run, of: batch, on: nic) }
+        if let run { engine.receive(run, of: batch, for: connections[run.connection(on: nic)], on: nic) }
         run = nil
     }
 
-    /// Decides about a SYN. True when lwIP is to see it: it has the connection, or shall refuse it.
+    /// Decides about a SYN. True when TCP is to see it: it has the connection, or shall refuse it.
     private func synInput(_ request: TCPForwardRequest) -> Bool {
         // While the destination is being dialled the SYN is sent again and again.
         if undecided[request.id] != nil { return false }
         if connections[request.id] != nil { return true }
-        if let old = timeWait[request.id] {
-            // RFC 9293 section 3.10.7.4 (TIME-WAIT): a SYN beyond the old connection may open a new one.
-            guard Int32(bitPattern: request.sequenceNumber &- old.pointee.rcv_nxt) > 0 else { return true }
-            lendTimeWait(request.id) { tcp_abandon($0, 0) }
-        }
+        if engine.isInTimeWait(request.id), !engine.yieldTimeWait(to: request) { return true }
         let listener = listeners.match(request.destination)
         guard listener != nil || request.nic.tcpHandler != nil else { return true }
         let source = request.source.address
@@ -149,65 +143,6 @@ extension StackCore {
             afterTurn { request.nic.tcpHandler?(request) }
         }
         return false
-    }
-
-    /// Gives a run of segments to lwIP, with the connection it belongs to.
-    func feed(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
-        let id = TCPControlBlock.ID(
-            nic: nic.id, local: TransportAddress(run.ip.destination, run.tcp.destinationPort),
-            remote: TransportAddress(run.ip.source, run.tcp.sourcePort))
-        if let block = connections[id], let pcb = block.pcb {
-            let verdict = clwip_tcp_judge(
-                pcb, run.flags.rawValue, run.tcp.sequenceNumber, run.acknowledgmentNumber)
-            guard verdict == clwip_tcp_take else {
-                if verdict == clwip_tcp_challenge, block.mayChallenge() { lend(block, clwip_tcp_acknowledge) }
-                return nic.statistics.unacceptableDropped += 1
-            }
-            let length = UInt32(truncatingIfNeeded: run.segmentLength)
-            guard clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) != 0 else {
-                return nic.statistics.windowDropped += 1
-            }
-            if run.tcp.flags.contains(.syn), block.isOpening { block.peerAnnounced(run.tcp) }
-            let isLent = length == 0 || clwip_tcp_is_next(pcb, run.tcp.sequenceNumber, length) != 0
-            lend(block) { _ in isLent ? lend(run, of: batch, on: nic) : give(run, of: batch, on: nic) }
-            // RFC 5681 section 4.2: at least every second segment is acknowledged, and lwIP counts runs.
-            if run.data.count > 1 { owing.append(block) }
-        } else if timeWait[id] != nil {
-            lendTimeWait(id) { _ in give(run, of: batch, on: nic) }
-        } else {
-            give(run, of: batch, on: nic)
-        }
-    }
-
-    /// Passes a run without a copy: what is next in order goes through lwIP and comes out (see `takeLoan`).
-    private func lend(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
-        var from = run.ip.source.library(on: nic)
-        var to = run.ip.destination.library(on: nic)
-        withUnsafeMutableBytes(of: &loan.pointee.bytes) { run.writeHeader(from: batch.readableBytesSpan, to: $0) }
-        let data = run.joinedData(from: batch)
-        lent = data
-        // Good for as long as the call takes: lwIP keeps nothing of what is next in order, and writes to no data.
-        data.withUnsafeReadableBytes {
-            let packet = clwip_lend(loan, UInt16(run.header.count), $0.baseAddress, UInt16($0.count))
-            clwip_tcp_input(packet, nic.netif, &from, &to)
-        }
-        lent = nil
-    }
-
-    /// Passes a copy that lwIP may keep. Its pbuf must not be a `PBUF_POOL` one: those overflow in Debian's build.
-    private func give(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
-        var from = run.ip.source.library(on: nic)
-        var to = run.ip.destination.library(on: nic)
-        let headerLength = run.header.count
-        guard let length = UInt16(exactly: headerLength + run.byteCount),
-            let packet = pbuf_alloc(PBUF_RAW, length, PBUF_RAM)
-        else { return }
-        let bytes = UnsafeMutableRawBufferPointer(start: packet.pointee.payload, count: Int(length))
-        run.writeHeader(from: batch.readableBytesSpan, to: bytes)
-        run.joinedData(from: batch).withUnsafeReadableBytes {
-            UnsafeMutableRawBufferPointer(rebasing: bytes[headerLength...]).copyMemory(from: $0)
-        }
-        clwip_tcp_input(packet, nic.netif, &from, &to)
     }
 
     // MARK: UDP

@@ -1,21 +1,20 @@
 // A connection attempt that waits for a decision: the SYN is held, and nothing has been answered yet.
 
-import CLwIP
 package import NIOCore
 
 /// Someone on the link dials an address that this stack has no listener for.
 ///
 /// Exactly one of `accept`, `refuse`, `reject` and `drop` decides; further calls do nothing. The peer sends its SYN again
-/// while it waits, and lwIP sees the handshake only after `accept`: so a dialler learns the truth about the destination.
+/// while it waits, and the handshake goes on only after `accept`: so a dialler learns the truth about the destination.
 package final class TCPForwardRequest {
     package let source: TransportAddress
     package let destination: TransportAddress
-    let nic: NetworkInterface
+    package let nic: NetworkInterface
     /// The TCP segment, and as much of the packet as an ICMP error would quote.
-    let segment: ByteBuffer
+    package let segment: ByteBuffer
     private let packet: ByteBuffer
-    let header: IPHeader
-    let tcp: TCPHeader
+    package let header: IPHeader
+    package let tcp: TCPHeader
     /// When an attempt that nobody has decided on is given up: its dialler has long stopped waiting.
     let expiry: NIODeadline
     private let stack: StackCore
@@ -38,8 +37,8 @@ package final class TCPForwardRequest {
         destination = TransportAddress(header.destination, tcp.destinationPort)
     }
 
-    var id: TCPControlBlock.ID { .init(nic: nic.id, local: destination, remote: source) }
-    var sequenceNumber: UInt32 { tcp.sequenceNumber }
+    package var id: TCPControlBlock.ID { .init(nic: nic.id, local: destination, remote: source) }
+    package var sequenceNumber: UInt32 { tcp.sequenceNumber }
 
     /// Goes on with the handshake. `opened` hears when it is complete, or why it never was.
     ///

@@ -4,6 +4,7 @@
 import CLwIP
 import CLwIPSupport
 import NIOConcurrencyHelpers
+import NetstackCore
 
 /// One stack's share of the library: its listener, its interfaces, its clock.
 final class LwIPInstance {
@@ -30,18 +31,18 @@ final class LwIPInstance {
         heads.deallocate()
     }
 
-    /// Runs `body` with the library to itself and its globals those of this instance.
+    /// Until `leave` follows, the library is this instance's alone, and so are its globals.
     ///
     /// Not reentrant: what lwIP calls back only takes note of what happened.
-    func enter<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    func enter() {
         Library.lock.lock()
-        defer { Library.lock.unlock() }
         if Library.current != heads {
             clwip_exchange(Library.current, heads)
             Library.current = heads
         }
-        return try body()
     }
+
+    func leave() { Library.lock.unlock() }
 }
 
 /// The library as the process sees it.

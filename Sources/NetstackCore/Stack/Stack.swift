@@ -6,8 +6,8 @@ import NIOPosix
 
 /// A userspace TCP/IP stack, alone in its own world: its addresses, ports and routes are no other stack's.
 ///
-/// All stacks of a process share one event loop by default, which is the fastest arrangement: lwIP lets one thread in at
-/// a time. Dropping the last reference to a stack shuts it down.
+/// All stacks of a process share one event loop by default, which is the fastest arrangement: what they pass each other stays
+/// on one thread, and lwIP lets only one in at a time. Dropping the last reference to a stack shuts it down.
 public actor Stack {
     /// The event loop of stacks that are not given one.
     public static let defaultEventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
@@ -59,15 +59,17 @@ public actor Stack {
     /// The stack as code on its event loop uses it.
     package nonisolated var core: StackCore { box.value }
 
-    /// Makes a stack without NICs.
+    /// Makes a stack without NICs, over a TCP of choice.
     ///
-    /// - Throws: `NetstackError.incompatibleLibrary` when the installed liblwip does not fit.
-    public init(limits: Limits = Limits(), on eventLoop: any EventLoop = Stack.defaultEventLoop) throws {
+    /// - Throws: `NetstackError.incompatibleLibrary` when the TCP is lwIP's and the installed liblwip does not fit.
+    public init(
+        _ tcp: TCPImplementation, limits: Limits = Limits(), on eventLoop: any EventLoop = Stack.defaultEventLoop
+    ) throws {
         self.eventLoop = eventLoop
         executor = eventLoop.executor
         let loopExecutor = LoopExecutor(eventLoop)
         taskExecutor = loopExecutor
-        let core = try StackCore(eventLoop: eventLoop, executor: loopExecutor, limits: limits)
+        let core = try StackCore(eventLoop: eventLoop, executor: loopExecutor, limits: limits, tcp: tcp)
         box = .makeBoxSendingValue(core, eventLoop: eventLoop)
     }
 

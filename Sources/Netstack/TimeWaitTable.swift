@@ -3,6 +3,7 @@
 import CLwIP
 import DequeModule
 import NIOCore
+import NetstackCore
 
 /// RFC 9293 section 3.6.1: a connection that closed first waits for twice the longest life of a segment.
 struct TimeWaitTable {

@@ -2,6 +2,7 @@
 
 import CLwIP
 import NIOCore
+import NetstackCore
 
 /// Connections whose timers run, and those that are looked at now and then for keep-alive.
 struct TCPTimers {
@@ -14,11 +15,11 @@ struct TCPTimers {
     /// Connections looked at before the event loop does something else: as many as take a tenth of a millisecond.
     private static let batchLimit = 128
 
-    private var timed: [TCPControlBlock] = []
+    private var timed: [LwIPConnection] = []
     private var nextTick = NIODeadline.distantFuture
     /// What the tick under way has not come to.
-    private var due: ArraySlice<TCPControlBlock> = []
-    private var kept: [TCPControlBlock] = []
+    private var due: ArraySlice<LwIPConnection> = []
+    private var kept: [LwIPConnection] = []
     private var nextSweep = NIODeadline.distantFuture
     /// How many of `kept` the sweep under way has not come to.
     private var unswept = 0
@@ -29,28 +30,30 @@ struct TCPTimers {
     }
 
     /// When something is due.
-    var next: NIODeadline { isOverdue ? .uptimeNanoseconds(0) : min(nextTick, nextSweep) }
+    var next: NIODeadline { isOverdue ? .distantPast : min(nextTick, nextSweep) }
 
     /// Whether more was due than has been taken.
-    var isOverdue: Bool { !due.isEmpty }
+    private var isOverdue: Bool { !due.isEmpty }
 
     /// Takes in a connection if it has something to wait for.
-    mutating func add(_ block: TCPControlBlock, now: NIODeadline) {
-        guard let pcb = block.pcb else { return }
-        if block.keepAliveIndex == nil, block.isKeptAlive {
-            block.keepAliveIndex = kept.count
-            kept.append(block)
+    mutating func add(_ connection: LwIPConnection, now: NIODeadline) {
+        guard let pcb = connection.pcb else { return }
+        if connection.keepAliveIndex == nil, connection.isKeptAlive {
+            connection.keepAliveIndex = kept.count
+            kept.append(connection)
             if kept.count == 1 { nextSweep = now + Self.sweepInterval }
         }
-        guard !block.isTimed, clwip_tcp_needs_fast_tick(pcb) != 0 || clwip_tcp_needs_slow_tick(pcb) != 0 else { return }
-        block.isTimed = true
-        timed.append(block)
+        guard !connection.isTimed, clwip_tcp_needs_fast_tick(pcb) != 0 || clwip_tcp_needs_slow_tick(pcb) != 0 else {
+            return
+        }
+        connection.isTimed = true
+        timed.append(connection)
         if nextTick == .distantFuture { nextTick = now + Self.tick }
     }
 
-    mutating func remove(_ block: TCPControlBlock) {
-        guard let index = block.keepAliveIndex else { return }
-        block.keepAliveIndex = nil
+    mutating func remove(_ connection: LwIPConnection) {
+        guard let index = connection.keepAliveIndex else { return }
+        connection.keepAliveIndex = nil
         kept.swapAt(index, kept.count - 1)
         kept.removeLast()
         if index < kept.count { kept[index].keepAliveIndex = index }
@@ -59,7 +62,7 @@ struct TCPTimers {
     }
 
     /// The connections to run timers for now. Each is to be added again afterwards.
-    mutating func takeDue(_ now: NIODeadline) -> [TCPControlBlock] {
+    mutating func takeDue(_ now: NIODeadline) -> [LwIPConnection] {
         if due.isEmpty, nextTick <= now {
             due = timed[...]
             timed = []
@@ -67,7 +70,7 @@ struct TCPTimers {
         }
         var batch = Array(due.prefix(Self.batchLimit))
         due = due.dropFirst(batch.count)
-        for block in batch { block.isTimed = false }
+        for connection in batch { connection.isTimed = false }
         if nextSweep <= now {
             if unswept == 0 { unswept = kept.count }
             let rest = max(0, unswept - Self.batchLimit)

@@ -44,7 +44,7 @@ package struct IPHeader: Hashable, Sendable {
     }
 
     /// The length of a header without options, in bytes.
-    static func minimumLength(_ version: IPVersion) -> Int {
+    package static func minimumLength(_ version: IPVersion) -> Int {
         switch version {
         case .v4: minimumIPv4Length
         case .v6: ipv6Length

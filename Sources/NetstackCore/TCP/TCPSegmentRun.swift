@@ -5,7 +5,7 @@ package import NIOCore
 
 /// Segments that follow each other without a gap and say the same, or one segment that may say anything.
 package struct TCPSegmentRun {
-    /// The longest run, in bytes of data: lwIP counts the bytes of a segment in 16 bits.
+    /// The longest run, in bytes of data: a segment and its headers have to fit into 16 bits.
     package static let maximumLength = 0xf000
 
     package let ip: IPHeader
@@ -51,6 +51,13 @@ package struct TCPSegmentRun {
         window = next.window
         flags.formUnion(next.flags)
         return true
+    }
+
+    /// The connection that the run is for.
+    package func connection(on nic: NetworkInterface) -> TCPControlBlock.ID {
+        TCPControlBlock.ID(
+            nic: nic.id, local: TransportAddress(ip.destination, tcp.destinationPort),
+            remote: TransportAddress(ip.source, tcp.sourcePort))
     }
 
     /// The sequence numbers that the run occupies, SYN and FIN included.
