@@ -308,6 +308,12 @@ extension StackCore {
     /// Answers a SYN that has been decided on, and takes over the connection that comes of it.
     func accept(_ syn: TCPForwardRequest) -> TCPControlBlock? {
         turn {
+            // A SYN that came twice in one batch has been decided on twice.
+            guard connections[syn.id] == nil, !engine.isInTimeWait(syn.id) else {
+                let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
+                engine.receive(run, of: syn.segment, for: connections[syn.id], on: syn.nic)
+                return nil
+            }
             guard let block = engine.accept(syn) else { return nil }
             connections[syn.id] = block
             halfOpen.add(syn.source.address)

@@ -38,7 +38,7 @@ package protocol TCPEngine: AnyObject {
 
     /// Begins to connect, with a four-tuple that is free.
     func connect(_ id: TCPControlBlock.ID, on nic: NetworkInterface) throws(NetstackError) -> TCPControlBlock
-    /// Answers a SYN that has been decided on; nil if no connection comes of it.
+    /// Answers a SYN that has been decided on, whose four-tuple is free; nil if no connection comes of it.
     func accept(_ syn: TCPForwardRequest) -> TCPControlBlock?
     /// Takes in segments with good checksums, each at its place in `batch`. Those of no connection may be of one in
     /// TIME-WAIT, or are answered with a reset.
