@@ -2,7 +2,7 @@
 
 package import NIOCore
 
-/// Hears of a connection's events, on the event loop, after the library has been left: it may call back freely.
+/// Hears of a connection's events, on the event loop, after TCP has been left: it may call back freely.
 package protocol TCPControlBlockDelegate: AnyObject {
     /// There is something to read: bytes, or the end.
     func controlBlockCanRead(_ block: TCPControlBlock)

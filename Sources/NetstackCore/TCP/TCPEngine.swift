@@ -60,8 +60,8 @@ package protocol TCPEngine: AnyObject {
     func timersDue(now: NIODeadline)
 }
 
-/// What a TCP does for one of its connections. The control block holds it, and calls nothing that changes the connection after
-/// that has ended; what has been received can still be read.
+/// What a TCP does for one of its connections. The control block holds it. After the connection has ended, it is only asked what
+/// it is, and read from: what has been received stays until then.
 package protocol TCPTransport: AnyObject {
     /// Whether there are bytes to read.
     var hasBytes: Bool { get }
@@ -88,7 +88,7 @@ package protocol TCPTransport: AnyObject {
     /// Whether `sequence` is among what has been sent and not acknowledged.
     func hasInFlight(_ sequence: UInt32) -> Bool
 
-    /// As the control block's.
+    /// As the control block's; set only while there is a connection.
     var keepsAlive: Bool { get set }
     var sendsAtOnce: Bool { get set }
 }
