@@ -113,7 +113,7 @@ extension ScriptPeer {
         let end = start + segment.payloadLength + (isSYN ? 1 : 0) + (segment.flags.contains(.fin) ? 1 : 0)
         if segment.options.encodedLength > 40 || segment.options.encodedLength % 4 != 0 { return "options of impossible length" }
         if segment.flags.contains(.rst) { return segment.payloadLength == 0 ? nil : "a reset with data" }
-        if isSYN != (start == 0) { return "a SYN belongs at 0, and nowhere else" }
+        if isSYN, start != 0 { return "a SYN belongs at 0" }
         if start > highestSent { return "leaves a hole: \(highestSent) is the next" }
         if segment.payloadLength > 0 {
             if segment.payloadLength > configuration.maximumOutgoingLength { return "longer than maximumOutgoingLength" }
