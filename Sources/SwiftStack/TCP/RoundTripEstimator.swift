@@ -36,6 +36,6 @@ struct RoundTripEstimator {
     /// RTO, doubled for every time that it has expired (section 5.5).
     func timeout(atMost maximum: TimeAmount) -> TimeAmount {
         let doubled = timeout.nanoseconds.multipliedReportingOverflow(by: 1 << Int64(min(backOffs, 30)))
-        return doubled.overflow ? maximum : min(.nanoseconds(doubled.partialValue), max(maximum, timeout))
+        return doubled.overflow ? maximum : min(.nanoseconds(doubled.partialValue), maximum)
     }
 }

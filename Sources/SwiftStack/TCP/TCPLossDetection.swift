@@ -42,7 +42,9 @@ struct TCPLossDetection {
         if let highest = delivery.highestEnd, highest > forward { forward = highest }
         guard let newest = delivery.recent else { return }
         roundTrip = delivery.now - newest.sentAt
-        if let recent, recent.sentAt > newest.sentAt || (recent.sentAt == newest.sentAt && recent.end >= newest.end) { return }
+        if let recent, recent.sentAt > newest.sentAt || (recent.sentAt == newest.sentAt && recent.end >= newest.end) {
+            return
+        }
         recent = newest
     }
 

@@ -33,7 +33,9 @@ struct TCPReassemblyQueue {
             let next = index < pieces.count ? pieces[index].start : end
             if position < next {
                 let gapEnd = next < end ? next : end
-                guard add(bytes, from: position - start, count: gapEnd - position, at: position, before: &index) else { break }
+                guard add(bytes, from: position - start, count: gapEnd - position, at: position, before: &index) else {
+                    break
+                }
                 position = gapEnd
             }
             if index < pieces.count, position < end, pieces[index].start <= position {
@@ -112,7 +114,8 @@ struct TCPReassemblyQueue {
         let run = (start: pieces[first].start, end: pieces[last].end)
         var noted = SACKBlocks()
         noted.append(SACKBlock(left: run.start.rawValue, right: run.end.rawValue))
-        for block in blocks where TCPSequenceNumber(block.right) < run.start || TCPSequenceNumber(block.left) > run.end {
+        for block in blocks where TCPSequenceNumber(block.right) < run.start || TCPSequenceNumber(block.left) > run.end
+        {
             noted.append(block)
         }
         blocks = noted

@@ -64,7 +64,8 @@ struct TCPRetransmissionQueue {
             records.removeFirst()
             unmark(first)
             if !first.marks.contains(.sacked) { delivery.add(first) }
-            delivery.acknowledgedRetransmission = delivery.acknowledgedRetransmission || first.marks.contains(.retransmitted)
+            delivery.acknowledgedRetransmission =
+                delivery.acknowledgedRetransmission || first.marks.contains(.retransmitted)
         }
         if records.isEmpty, hasGrown {
             records = []
@@ -116,7 +117,9 @@ struct TCPRetransmissionQueue {
 
     /// Marks what was sent before what `recentDelivery` tells of, and is older than `age` (RFC 8985 section 6.2 step 5).
     /// Returns when the first of what is not old enough will be.
-    mutating func markLost(sentBefore recent: (sentAt: NIODeadline, end: TCPSequenceNumber), age: TimeAmount, now: NIODeadline)
+    mutating func markLost(
+        sentBefore recent: (sentAt: NIODeadline, end: TCPSequenceNumber), age: TimeAmount, now: NIODeadline
+    )
         -> NIODeadline?
     {
         var next: NIODeadline?
@@ -158,7 +161,8 @@ struct TCPRetransmissionQueue {
                 record.marks.insert(.lost)
                 lostLength += Int(record.length)
                 // Nothing tells lost neighbours apart: joined, they are sent again in long segments.
-                if let last = records.last, last.marks.contains(.lost), Int(last.length) + Int(record.length) < 1 << 30 {
+                if let last = records.last, last.marks.contains(.lost), Int(last.length) + Int(record.length) < 1 << 30
+                {
                     records[records.count - 1].length += record.length
                     records[records.count - 1].marks.formUnion(record.marks)
                     continue
@@ -273,7 +277,9 @@ struct TCPDelivery {
             sentOnceAt = max(sentOnceAt ?? record.sentAt, record.sentAt)
             if let lowest = lowestEndSentOnce, lowest <= record.end {} else { lowestEndSentOnce = record.end }
         }
-        if let recent, recent.sentAt > record.sentAt || (recent.sentAt == record.sentAt && recent.end >= record.end) { return }
+        if let recent, recent.sentAt > record.sentAt || (recent.sentAt == record.sentAt && recent.end >= record.end) {
+            return
+        }
         recent = (record.sentAt, record.end)
     }
 }

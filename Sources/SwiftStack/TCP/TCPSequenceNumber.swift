@@ -7,7 +7,9 @@ package struct TCPSequenceNumber: Hashable, Sendable {
 
     package init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
-    package static func + (start: Self, count: Int) -> Self { Self(start.rawValue &+ UInt32(truncatingIfNeeded: count)) }
+    package static func + (start: Self, count: Int) -> Self {
+        Self(start.rawValue &+ UInt32(truncatingIfNeeded: count))
+    }
     package static func - (start: Self, count: Int) -> Self { start + -count }
     package static func += (start: inout Self, count: Int) { start = start + count }
     /// How far `end` lies ahead of `start`; negative if it lies behind.

@@ -136,7 +136,8 @@ extension TCPStateMachine {
     /// One sample in a round trip goes into RTO (RFC 6298 section 3), all into what looks for the shortest.
     private mutating func takeRoundTrip(_ segment: TCPSegment, _ delivery: TCPDelivery, isNew: Bool, now: NIODeadline) {
         let isRoundOver = isNew && sendUnacknowledged >= flightRoundEnd
-        if let sentAt = delivery.sentOnceAt {
+        // Karn's algorithm: what lay behind a gap until it was filled may have arrived long before.
+        if let sentAt = delivery.sentOnceAt, !delivery.acknowledgedRetransmission {
             let sample = max(now - sentAt, .nanoseconds(1))
             lossDetection.measured(sample, now: now)
             congestion.measured(sample, acknowledged: sendUnacknowledged, sendNext: sendNext)
@@ -156,7 +157,8 @@ extension TCPStateMachine {
             sacked: retransmissions.sackedLength, segment: segmentSize, isRecovering: isRecovering,
             smoothed: roundTrip.smoothed)
         timers.reordering =
-            retransmissions.markLost(sentBefore: recent, age: lossDetection.roundTrip + window, now: now) ?? .distantFuture
+            retransmissions.markLost(sentBefore: recent, age: lossDetection.roundTrip + window, now: now)
+            ?? .distantFuture
     }
 
     var isRecovering: Bool {

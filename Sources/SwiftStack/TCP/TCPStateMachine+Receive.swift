@@ -170,7 +170,9 @@ extension TCPStateMachine {
             // Limited, so that two who misunderstand each other don't go on for ever.
             return challenge(now: now)
         }
-        if segment.sequenceNumber < receiveNext { noteDuplicate(segment.sequenceNumber, upTo: segment.sequenceNumber + segment.length) }
+        if segment.sequenceNumber < receiveNext {
+            noteDuplicate(segment.sequenceNumber, upTo: segment.sequenceNumber + segment.length)
+        }
         pending.insert(.acknowledgment)
     }
 

@@ -106,7 +106,9 @@ extension TCPStateMachine {
 
     /// RFC 4821 section 7.7: where segments of full size vanish time and again, a router may drop them without a word.
     private mutating func findBlackHole() {
-        guard roundTrip.backOffs == 3, let first = retransmissions.first, Int(first.length) >= segmentSize else { return }
+        guard roundTrip.backOffs == 3, let first = retransmissions.first, Int(first.length) >= segmentSize else {
+            return
+        }
         sendMaximumSegmentSize = min(sendMaximumSegmentSize, max(sendMaximumSegmentSize / 2, Self.safeSegmentSize))
     }
 

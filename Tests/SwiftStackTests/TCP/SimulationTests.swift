@@ -9,7 +9,7 @@ import Testing
 @Suite struct SimulationTests {
     @Test(arguments: [0, 0.01, 0.05, 0.2] as [Double], [false, true])
     func everyByteArrivesAndBothSidesClose(loss: Double, isCubic: Bool) throws {
-        for seed in 0..<1000 as Range<UInt64> {
+        for seed in 0..<20 as Range<UInt64> {
             var simulation = Simulation(seed: seed, loss: loss, isCubic: isCubic)
             try simulation.run()
         }
@@ -79,7 +79,8 @@ private struct Simulation {
         configuration.maximumOutgoingLength = [1460, 16 << 10, 60 << 10].randomElement(using: &random) ?? 0
         configuration.timeWait = .seconds(1)
         let machine = TCPStateMachine(
-            connecting: configuration, initialSequenceNumber: TCPSequenceNumber(0xffff_f000), timestampOffset: 0xffff_fff0,
+            connecting: configuration, initialSequenceNumber: TCPSequenceNumber(0xffff_f000),
+            timestampOffset: 0xffff_fff0,
             now: now)
         let lengths = [0, 1, 5_000, 300_000, 1_000_000]
         sides = [
@@ -91,7 +92,9 @@ private struct Simulation {
 
     let otherLength: Int
 
-    static func byte(_ side: Int, _ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8 &+ side) }
+    static func byte(_ side: Int, _ offset: Int) -> UInt8 {
+        UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8 &+ side)
+    }
 
     mutating func run() throws {
         var steps = 0
@@ -152,7 +155,9 @@ private struct Simulation {
         sides[index] = nil
         defer { sides[index] = side }
         if random.happens(0.02) { side.isReading.toggle() }
-        while side.isReading, let bytes = side.machine.read(upTo: 1 + Int.random(in: 0..<100_000, using: &random), now: now) {
+        while side.isReading,
+            let bytes = side.machine.read(upTo: 1 + Int.random(in: 0..<100_000, using: &random), now: now)
+        {
             for byte in bytes.readableBytesView {
                 if byte != Self.byte(1 - index, side.read) { throw failed("wrong byte at \(side.read)") }
                 side.read += 1
@@ -192,7 +197,9 @@ private struct Simulation {
             guard !random.happens(loss) else { continue }
             for _ in 0..<(random.happens(loss / 2) ? 2 : 1) {
                 sent += 1
-                let late = jitter > 0 && random.happens(0.1) ? TimeAmount.nanoseconds(Int64.random(in: 0...jitter, using: &random)) : .zero
+                let late =
+                    jitter > 0 && random.happens(0.1)
+                    ? TimeAmount.nanoseconds(Int64.random(in: 0...jitter, using: &random)) : .zero
                 flying.append(Flying(segment: segment, arrival: now + delay + late, side: 1 - index, number: sent))
             }
         }
@@ -205,8 +212,12 @@ private struct Simulation {
                 accepting: arrived.segment, configuration: configuration,
                 initialSequenceNumber: TCPSequenceNumber(0x7fff_fff0), timestampOffset: 77, now: now)
             sides[1] = Side(machine: machine, length: otherLength)
-        } else {
+        } else if sides[arrived.side]?.machine.state != .closed {
             sides[arrived.side]?.machine.receive(arrived.segment, now: now)
+        } else if !arrived.segment.flags.contains(.rst) {
+            // What a stack does without a connection (RFC 9293 section 3.10.7.1).
+            let reset = TCPSegment(sequenceNumber: arrived.segment.acknowledgmentNumber, flags: .rst)
+            flying.append(Flying(segment: reset, arrival: now + delay, side: 1 - arrived.side, number: 0))
         }
     }
 }
