@@ -71,7 +71,7 @@ struct HandshakeTests {
             write 3000
             > . 1:1001(1000) ack 1 <!TS>
             +0.1 < . 1001:2001(1000) ack 1001 win 1000
-            > P. 1001:2001(1000) ack 1 <!sack,!TS>
+            > . 1001:2001(1000) ack 1 <!sack,!TS>
             """)
     }
 

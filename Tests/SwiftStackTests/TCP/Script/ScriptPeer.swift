@@ -10,6 +10,7 @@ struct ScriptPeer {
     /// SND.NXT, relative: one beyond the last that has been injected.
     private(set) var next = 0
     private var acknowledgment = 0
+    private var hasSYN = false
     private var window: UInt16 = 65535
     private var windowScale: UInt8?
     private var maximumSegmentSize: Int?
@@ -57,7 +58,9 @@ struct ScriptPeer {
         segment.congestionExperienced = pattern.congestionExperienced
         if segment.length > 0 { next = max(next, start + segment.length) }
         segment.options = try options(pattern, time: time, names: names)
-        if isSYN {
+        // What a later SYN says is not agreed upon.
+        if isSYN, !hasSYN {
+            hasSYN = true
             maximumSegmentSize = pattern.options.maximumSegmentSize
             windowScale = pattern.options.windowScale.map { UInt8(clamping: $0) }
             saysTimestamps = pattern.options.hasTimestamps

@@ -80,15 +80,15 @@ struct ScriptRunner {
         case .connect:
             machine = TCPStateMachine(
                 connecting: configuration.machine, initialSequenceNumber: starts.machine,
-                timestampOffset: starts.machineClock, now: deadline(now))
+                timestampOffset: starts.machineClock, now: Self.deadline(now))
         case .accept: isListening = true
         case .inject(let pattern): try inject(pattern)
         case .write(let count, let more, let takes): try write(count, more: more, takes: takes)
         case .read(let limit, let gives): try read(limit, gives: gives)
-        case .shutdown: machine?.closeWrite(now: deadline(now))
-        case .close: machine?.close(now: deadline(now))
-        case .abort: machine?.abort(now: deadline(now))
-        case .pathTakes(let size): machine?.pathTakes(maximumSegmentSize: size, now: deadline(now))
+        case .shutdown: machine?.closeWrite(now: Self.deadline(now))
+        case .close: machine?.close(now: Self.deadline(now))
+        case .abort: machine?.abort(now: Self.deadline(now))
+        case .pathTakes(let size): machine?.pathTakes(maximumSegmentSize: size, now: Self.deadline(now))
         case .link(let room): linkRoom = room
         case .bulk(let duration, let roundTrip, let losses):
             try bulk(duration: duration, roundTrip: roundTrip, losses: losses)
@@ -104,7 +104,7 @@ struct ScriptRunner {
 
 extension ScriptRunner {
     /// Not 0, so that a machine that mistakes 0 for "never" is found out.
-    private func deadline(_ time: Int64) -> NIODeadline { .uptimeNanoseconds(UInt64(1_000_000_000_000 + time)) }
+    private static func deadline(_ time: Int64) -> NIODeadline { .uptimeNanoseconds(UInt64(1_000_000_000_000 + time)) }
 
     private var nextDeadline: Int64? {
         (machine?.nextDeadline).map { max(now, Int64(clamping: $0.uptimeNanoseconds) - 1_000_000_000_000) }
@@ -132,7 +132,7 @@ extension ScriptRunner {
             steps = next == now ? steps + 1 : 0
             guard steps < 1000 else { throw Fault("the timers spin") }
             now = next
-            machine?.timersDue(now: deadline(now))
+            machine?.timersDue(now: Self.deadline(now))
             try flush()
             if untilSent, !sent.isEmpty { return }
         }
@@ -143,7 +143,7 @@ extension ScriptRunner {
     private mutating func flush() throws(Fault) {
         var taken: [(segment: TCPOutgoingSegment, payload: ByteBuffer)] = []
         var room = linkRoom
-        machine?.transmit(now: deadline(now)) { segment, buffer in
+        machine?.transmit(now: Self.deadline(now)) { segment, buffer in
             if let left = room {
                 guard left > 0 else { return false }
                 room = left - 1
@@ -179,16 +179,16 @@ extension ScriptRunner {
         if machine == nil, isListening {
             machine = TCPStateMachine(
                 accepting: segment, configuration: configuration.machine, initialSequenceNumber: starts.machine,
-                timestampOffset: starts.machineClock, now: deadline(now))
+                timestampOffset: starts.machineClock, now: Self.deadline(now))
         } else {
             guard machine != nil else { throw Fault("there is no connection yet") }
-            machine?.receive(segment, now: deadline(now))
+            machine?.receive(segment, now: Self.deadline(now))
         }
     }
 
     private mutating func write(_ count: Int, more: Bool, takes: Int?) throws(Fault) {
         var bytes = ScriptContent.ofMachine.bytes(at: written, count: count)
-        machine?.write(&bytes, more: more, now: deadline(now))
+        machine?.write(&bytes, more: more, now: Self.deadline(now))
         let taken = count - bytes.readableBytes
         written += taken
         guard taken == takes ?? count else { throw Fault("took \(taken)") }
@@ -197,7 +197,7 @@ extension ScriptRunner {
     private mutating func read(_ limit: Int, gives: Int?) throws(Fault) {
         var bytes = ByteBuffer()
         while bytes.readableBytes < limit,
-            var some = machine?.read(upTo: limit - bytes.readableBytes, now: deadline(now))
+            var some = machine?.read(upTo: limit - bytes.readableBytes, now: Self.deadline(now))
         {
             guard some.readableBytes > 0 else { throw Fault("read gave an empty buffer") }
             bytes.writeBuffer(&some)
