@@ -84,11 +84,11 @@ struct KeepAliveTests {
         play("""
             keepalive 500ms 500ms 2
             established no sack
-            write 1000
-            > . 1:1001(1000)
-            +0.3 > . 1:1001(1000)
-            +0.6 > . 1:1001(1000)
-            +1.2 > . 1:1001(1000)
+            write 500
+            > . 1:501(500)
+            +0.3 > . 1:501(500)
+            +0.6 > . 1:501(500)
+            +1.2 > . 1:501(500)
             expect state established
             """)
     }

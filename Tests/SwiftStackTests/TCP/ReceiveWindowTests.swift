@@ -80,13 +80,13 @@ struct ReceiveWindowTests {
             """)
     }
 
-    /// RFC 7323 section 2.3: what is said is scaled, and rounded down.
+    /// RFC 7323 section 2.3: what is said is scaled; section 2.4: rounded up, if at all, so that the right edge stays.
     @Test func theWindowIsSaidInScale() {
         play("""
             window 262144
             established
             < . 1:2921(2920) ack 1 count 2
-            > . ack 2921 win 2025
+            > . ack 2921 win 2025..2026
             """)
     }
 
@@ -148,7 +148,7 @@ struct ReceiveWindowTests {
             +0.1 < P. 30001:60001(30000) ack 1 count 21
             > . ack 60001 win 39..44
             +0.1 < P. 60001:65537(5536) ack 1 count 4
-            > . ack 65537 win 0
+            > . ack 65537 win 0..1
             """)
     }
 }

@@ -9,7 +9,7 @@ import Testing
 @Suite struct SimulationTests {
     @Test(arguments: [0, 0.01, 0.05, 0.2] as [Double], [false, true])
     func everyByteArrivesAndBothSidesClose(loss: Double, isCubic: Bool) throws {
-        for seed in 0..<20 as Range<UInt64> {
+        for seed in 0..<10 as Range<UInt64> {
             var simulation = Simulation(seed: seed, loss: loss, isCubic: isCubic)
             try simulation.run()
         }
@@ -92,8 +92,10 @@ private struct Simulation {
 
     let otherLength: Int
 
-    static func byte(_ side: Int, _ offset: Int) -> UInt8 {
-        UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8 &+ side)
+    /// What either side writes the beginning of.
+    static let content = [UInt64(1), 2].map { seed in
+        var random = SeededGenerator(state: seed)
+        return ByteBuffer(bytes: (0..<1_000_000).map { _ in UInt8.random(in: 0...255, using: &random) })
     }
 
     mutating func run() throws {
@@ -158,16 +160,16 @@ private struct Simulation {
         while side.isReading,
             let bytes = side.machine.read(upTo: 1 + Int.random(in: 0..<100_000, using: &random), now: now)
         {
-            for byte in bytes.readableBytesView {
-                if byte != Self.byte(1 - index, side.read) { throw failed("wrong byte at \(side.read)") }
-                side.read += 1
+            guard bytes == Self.content[1 - index].getSlice(at: side.read, length: bytes.readableBytes) else {
+                throw failed("wrong bytes at \(side.read)")
             }
+            side.read += bytes.readableBytes
         }
         if side.machine.peerFinished, side.machine.readableBytes == 0 { side.sawEnd = true }
         while side.written < side.length {
             let wanted = random.happens(0.3) ? 1 : Int.random(in: 1..<50_000, using: &random)
             let length = min(wanted, side.length - side.written)
-            var bytes = ByteBuffer(bytes: (0..<length).map { Self.byte(index, side.written + $0) })
+            var bytes = Self.content[index].getSlice(at: side.written, length: length) ?? ByteBuffer()
             side.machine.write(&bytes, more: random.happens(0.1), now: now)
             side.written += length - bytes.readableBytes
             if bytes.readableBytes > 0 || random.happens(0.2) { break }

@@ -223,7 +223,7 @@ extension WindowTests {
             \(Self.closed)
             shutdown
             expect nothing
-            < . ack 1001 win 2000
+            < . ack 1001 win 2001
             > . 1001:2001(1000)
             > FP. 2001:3001(1000)
             """)

@@ -47,7 +47,8 @@ enum ScriptPrelude {
         return [
             hasECN ? "ecn" : "expect nothing", "connect", "> S\(hasECN ? "EW" : "") 0:0(0) \(timestamp)",
             "+0.100 < S.\(hasECN ? "E" : "") 0:0(0) ack 1 win \(window) \(list)", "> . 1:1(0) ack 1",
-            "expect event opened", "expect state established",
+            // The window of a SYN is not scaled: this one is.
+            hasScale ? "< . 1:1(0) ack 1" : "expect nothing", "expect event opened", "expect state established",
         ]
     }
 }

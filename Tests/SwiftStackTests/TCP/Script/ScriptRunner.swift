@@ -21,7 +21,7 @@ struct ScriptRunner {
     private var linkRoom: Int?
     private var measuredFlight = 0
     private var names: [String: UInt32] = [:]
-    private var trace: [String] = []
+    private var trace = ScriptTrace()
 
     init(starts: SequenceStarts) {
         self.starts = starts
@@ -45,12 +45,7 @@ struct ScriptRunner {
 
     private func failure(line: Int, text: String, reason: String) -> ScriptFailure {
         ScriptFailure(
-            line: line, text: text, reason: "\(reason) (at \(seconds(now)), numbers: \(starts))", trace: trace.suffix(30))
-    }
-
-    private func seconds(_ time: Int64) -> String {
-        let micro = String((time % 1_000_000_000) / 1000)
-        return "\(time / 1_000_000_000)." + String(repeating: "0", count: max(0, 6 - micro.count)) + micro
+            line: line, text: text, reason: "\(reason) (at \(ScriptTrace.seconds(now)), numbers: \(starts))", trace: trace.lines)
     }
 
     private mutating func perform(_ line: ScriptLine) throws(Fault) {
@@ -64,18 +59,18 @@ struct ScriptRunner {
         case .expect(.nothing(let time)):
             try wait(line.time)
             try wait(time)
-            if let surplus = sent.first { throw Fault("sent \(surplus) at \(seconds(surplus.time))") }
+            if let surplus = sent.first { throw Fault("sent \(surplus) at \(ScriptTrace.seconds(surplus.time))") }
         default:
             try wait(line.time)
             if let surplus = sent.first, surplus.time < now - configuration.tolerance {
-                throw Fault("no line expects \(surplus) at \(seconds(surplus.time))")
+                throw Fault("no line expects \(surplus) at \(ScriptTrace.seconds(surplus.time))")
             }
             try act(line)
         }
     }
 
     private mutating func act(_ line: ScriptLine) throws(Fault) {
-        trace.append("\(seconds(now))   \(line.text)")
+        trace.note(.done(line.text, time: now))
         switch line.action {
         case .connect:
             machine = TCPStateMachine(
@@ -162,7 +157,7 @@ extension ScriptRunner {
         for (segment, payload) in taken {
             let pieces = SentSegment.pieces(
                 of: segment, whole: configuration.seesWholeSegments, time: now, starts: starts)
-            for piece in pieces { trace.append("\(seconds(now)) > \(piece)") }
+            for piece in pieces { trace.note(.sent(piece)) }
             if let fault = peer.fault(segment, payload: payload, configuration: configuration.machine) {
                 throw Fault("the last segment sent is wrong: \(fault)")
             }
@@ -247,12 +242,12 @@ extension ScriptRunner {
             }
         if sent.isEmpty { try advance(to: max(now, high + configuration.tolerance), untilSent: true) }
         guard !sent.isEmpty else {
-            let waiting = nextDeadline.map { "waits until \(seconds($0))" } ?? "waits for nothing"
-            throw Fault("nothing was sent until \(seconds(high)); the machine \(waiting)")
+            let waiting = nextDeadline.map { "waits until \(ScriptTrace.seconds($0))" } ?? "waits for nothing"
+            throw Fault("nothing was sent until \(ScriptTrace.seconds(high)); the machine \(waiting)")
         }
         let segment = sent.removeFirst()
         guard segment.time >= low - configuration.tolerance, segment.time <= high + configuration.tolerance else {
-            throw Fault("sent at \(seconds(segment.time)), not at \(seconds(low)): \(segment)")
+            throw Fault("sent at \(ScriptTrace.seconds(segment.time)), not at \(ScriptTrace.seconds(low)): \(segment)")
         }
         return segment
     }
@@ -308,7 +303,7 @@ extension ScriptRunner {
         case .inFlight(let number, let isExpected):
             guard machine.hasInFlight(starts.machine + number) == isExpected else { throw Fault("it is the other way round") }
         case .noTimer:
-            if let next = nextDeadline { throw Fault("the machine waits until \(seconds(next))") }
+            if let next = nextDeadline { throw Fault("the machine waits until \(ScriptTrace.seconds(next))") }
         }
     }
 }
