@@ -58,16 +58,15 @@ struct CongestionController {
         if slowStart.measured(roundTrip, acknowledged: acknowledged, sendNext: sendNext) { slowStartThreshold = window }
     }
 
-    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). What
-    /// was not made use of does not count as having been proven (RFC 7661 section 4.4.1).
+    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). CUBIC
+    /// reduces the window, which has not grown without use (RFC 9438 section 4.6).
     mutating func reduce(flight: Int, segment: Int) {
         beforeReduction = (window, slowStartThreshold)
-        let used = min(window, max(flight, segment))
         switch avoidance {
         case .newReno:
-            slowStartThreshold = max(used / 2, 2 * segment)
+            slowStartThreshold = max(min(window, flight) / 2, 2 * segment)
         case .cubic(var algorithm):
-            slowStartThreshold = max(algorithm.reduced(window: used, segment: segment), 2 * segment)
+            slowStartThreshold = max(algorithm.reduced(window: window, segment: segment), 2 * segment)
             avoidance = .cubic(algorithm)
         }
     }

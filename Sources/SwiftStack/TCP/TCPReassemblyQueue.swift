@@ -22,6 +22,7 @@ struct TCPReassemblyQueue {
     private static let pieceLength = 64 << 10
 
     var isEmpty: Bool { pieces.isEmpty }
+    var firstStart: TCPSequenceNumber? { pieces.first?.start }
 
     /// Keeps of `bytes`, which begin at `start`, what is new. Returns the first range that was there already.
     mutating func insert(_ bytes: ByteBuffer, at start: TCPSequenceNumber) -> SACKBlock? {

@@ -23,6 +23,7 @@ extension TCPStateMachine {
         guard !retransmissions.isEmpty else { return true }
 
         let isNew = acknowledgment > sendUnacknowledged
+        let flight = sendNext - sendUnacknowledged
         let echo = segment.options.timestamps.flatMap { echoedTime($0.echoReply, now: now) }
         var delivery = TCPDelivery(now: now, minimumRoundTrip: lossDetection.minimumRoundTrip, echo: echo)
         if isNew { advance(to: acknowledgment, &delivery) }
@@ -33,15 +34,18 @@ extension TCPStateMachine {
         if conditions.contains(.selectiveAcknowledgment) {
             lossDetection.update(delivery)
             detectLosses(now: now)
-            endTailLossProbe(segment, isDuplicateReported: isDuplicateReported)
+            endTailLossProbe(segment, isNew: isNew, isDuplicateReported: isDuplicateReported, flight: flight)
         } else {
             countDuplicates(segment, isNew: isNew, isWindowSame: isWindowSame, &delivery)
         }
         undoIfSpurious(delivery, isNew: isNew)
-        enterRecoveryIfNeeded()
-        let isProgressing = isNew && retransmissions.lostLength <= lostBefore
+        checkTimeout(isNew: isNew, isDuplicate: !isNew && segment.length == 0)
+        enterRecoveryIfNeeded(flight: flight)
+        if segment.flags.contains(.ece), conditions.contains(.ecn) { congestionExperienced(flight: flight) }
+        // A partial acknowledgment is progress, though it says what was lost next (RFC 6582).
+        let isProgressing =
+            isNew && (retransmissions.lostLength <= lostBefore || !conditions.contains(.selectiveAcknowledgment))
         adjustWindow(delivery, isNew: isNew, isProgressing: isProgressing, now: now)
-        if segment.flags.contains(.ece), conditions.contains(.ecn) { congestionExperienced() }
         if isNew { restartTimers(now: now) }
         return true
     }
@@ -64,7 +68,8 @@ extension TCPStateMachine {
                 || acknowledgment > sendUnacknowledged
         else { return true }
         let window = Int(segment.window) << Int(segment.flags.contains(.syn) ? 0 : sendWindowScale)
-        let isSame = window == sendWindow
+        // As on the wire: that of a SYN was not scaled.
+        let isSame = window == sendWindow || Int(segment.window) == sendWindow
         sendWindow = window
         largestSendWindow = max(largestSendWindow, window)
         sendWindowSequence = sequence
@@ -84,8 +89,9 @@ extension TCPStateMachine {
         if length > sendBuffer.count { conditions.insert(.finAcknowledged) }
         sendBuffer.removeFirst(length)
         sendUnacknowledged = acknowledgment
-        roundTrip.backOffs = 0
         unansweredTimeouts = 0
+        // Karn's algorithm: what was sent again and is acknowledged says nothing of the path (RFC 6298 section 5.7).
+        if !delivery.acknowledgedRetransmission { roundTrip.backOffs = 0 }
         // "A good deal" of room: writers are not woken for a segment at a time.
         if conditions.contains(.wantsRoom), sendRoom >= sendBuffer.count / 2 {
             conditions.remove(.wantsRoom)
@@ -129,6 +135,7 @@ extension TCPStateMachine {
 
     mutating func measure(_ sample: TimeAmount, now: NIODeadline) {
         let sample = max(sample, .nanoseconds(1))
+        roundTrip.backOffs = 0
         roundTrip.measure(sample, minimumTimeout: configuration.minimumRetransmissionTimeout)
         lossDetection.measured(sample, now: now)
     }
@@ -198,24 +205,26 @@ extension TCPStateMachine {
     }
 
     /// RFC 8985 section 7.4.2: was what the probe repeated lost? Then that counts as congestion.
-    private mutating func endTailLossProbe(_ segment: TCPSegment, isDuplicateReported: Bool) {
+    private mutating func endTailLossProbe(
+        _ segment: TCPSegment, isNew: Bool, isDuplicateReported: Bool, flight: Int
+    ) {
         guard let probe = lossDetection.probe, segment.acknowledgmentNumber >= probe.end else { return }
         if !probe.isRetransmission || isDuplicateReported {
             lossDetection.probe = nil
         } else if segment.acknowledgmentNumber > probe.end {
             lossDetection.probe = nil
             if case .none = recovery {
-                congestion.reduce(flight: sendNext - sendUnacknowledged, segment: segmentSize)
+                congestion.reduce(flight: flight, segment: segmentSize)
                 congestion.set(window: congestion.slowStartThreshold, segment: segmentSize)
             }
-        } else if segment.length == 0, segment.options.sackBlocks.isEmpty {
+        } else if !isNew, segment.length == 0, segment.options.sackBlocks.isEmpty {
             lossDetection.probe = nil
         }
     }
 
     // MARK: Recovery
 
-    mutating func enterRecoveryIfNeeded() {
+    mutating func enterRecoveryIfNeeded(flight: Int) {
         guard retransmissions.lostLength > 0 else { return }
         switch recovery {
         case .fast, .timeout: return
@@ -223,7 +232,7 @@ extension TCPStateMachine {
             // The window is being reduced already.
             recovery = .fast(reduction)
         case .none:
-            recovery = .fast(reduceProportionally())
+            recovery = .fast(reduceProportionally(flight: flight))
         }
         firstRetransmissionAt = nil
         retransmittedLength = 0
@@ -232,38 +241,38 @@ extension TCPStateMachine {
         pending.remove(.tailLossProbe)
     }
 
-    private mutating func reduceProportionally() -> ProportionalRateReduction {
-        let flight = sendNext - sendUnacknowledged
+    private mutating func reduceProportionally(flight: Int) -> ProportionalRateReduction {
         recoveryPoint = sendNext
         congestion.reduce(flight: flight, segment: segmentSize)
         return ProportionalRateReduction(flight: flight)
     }
 
     /// RFC 3168 section 6.1.2: as for a loss, once in a round trip.
-    private mutating func congestionExperienced() {
+    private mutating func congestionExperienced(flight: Int) {
         guard case .none = recovery else { return }
-        recovery = .congestionExperienced(reduceProportionally())
+        recovery = .congestionExperienced(reduceProportionally(flight: flight))
         conditions.insert(.confirmsReduction)
     }
 
     /// The window after an acknowledgment.
     private mutating func adjustWindow(_ delivery: TCPDelivery, isNew: Bool, isProgressing: Bool, now: NIODeadline) {
         let isOver = isNew && sendUnacknowledged >= recoveryPoint
+        var isAfterTimeout = false
         switch recovery {
         case .none:
             break
         case .timeout:
+            isAfterTimeout = true
             if isOver { recovery = .none }
-        case .fast(let reduction), .congestionExperienced(let reduction):
+        case .fast, .congestionExperienced:
             if isOver {
                 if isRecovering { lossDetection.recoveryEnded() }
                 recovery = .none
                 duplicateAcknowledgments = 0
                 congestion.set(window: congestion.slowStartThreshold, segment: segmentSize)
             } else {
-                reduceFurther(reduction, delivery, isProgressing: isProgressing)
+                limitRecovery(delivery, isProgressing: isProgressing)
             }
-            if isNew { beginRoundIfOver() }
             return
         }
         guard isNew else { return }
@@ -271,30 +280,23 @@ extension TCPStateMachine {
         if conditions.contains(.windowLimited)
             || (congestion.isInSlowStart && congestion.window < 2 * max(largestFlight, inFlight))
         {
+            // After a time-out, one segment for an acknowledgment that may be of what was not lost (RFC 3465 section 2.3).
             congestion.grow(
-                acknowledged: delivery.length, segment: segmentSize, smoothedRoundTrip: roundTrip.smoothed ?? .zero,
+                acknowledged: isAfterTimeout ? min(delivery.length, segmentSize) : delivery.length,
+                segment: segmentSize, smoothedRoundTrip: roundTrip.smoothed ?? .zero,
                 now: now)
         }
-        beginRoundIfOver()
     }
 
-    private mutating func reduceFurther(
-        _ reduction: ProportionalRateReduction, _ delivery: TCPDelivery, isProgressing: Bool
-    ) {
-        var reduction = reduction
+    /// The window while PRR governs it.
+    mutating func limitRecovery(_ delivery: TCPDelivery, isProgressing: Bool) {
+        guard var reduction = recovery.reduction else { return }
         let pipe = inFlight
         let quota = reduction.quota(
             delivered: delivery.length, pipe: pipe, threshold: congestion.slowStartThreshold, segment: segmentSize,
             isProgressing: isProgressing)
         congestion.set(window: pipe + quota, segment: segmentSize)
-        if isRecovering { recovery = .fast(reduction) } else { recovery = .congestionExperienced(reduction) }
-    }
-
-    private mutating func beginRoundIfOver() {
-        guard sendUnacknowledged >= flightRoundEnd else { return }
-        flightRoundEnd = sendNext
-        largestFlight = inFlight
-        conditions.remove(.windowLimited)
+        recovery.reduction = reduction
     }
 
     /// What was sent again had arrived: by timestamps, the original was acknowledged (Eifel, RFC 3522 and RFC 4015), or every
@@ -304,12 +306,33 @@ extension TCPStateMachine {
         let isOriginal =
             isNew && isRecovering && delivery.acknowledgedRetransmission && (delivery.echo.map { $0 <= first } ?? false)
         guard isOriginal || retransmittedLength <= 0 else { return }
+        undoRecovery()
+        lossDetection.hasSeenReordering = true
+    }
+
+    /// F-RTO (RFC 5682 section 2.1): if after a time-out two acknowledgments advance, though only one segment was sent again,
+    /// the others had arrived, and the time-out was spurious.
+    private mutating func checkTimeout(isNew: Bool, isDuplicate: Bool) {
+        switch forwardRecovery {
+        case .off: return
+        case .awaitingFirst where isNew:
+            let hasUnsent =
+                sendUnacknowledged + sendBuffer.count > sendNext && sendUnacknowledged + sendWindow > sendNext
+            forwardRecovery = hasUnsent && sendUnacknowledged < recoveryPoint ? .awaitingSecond : .off
+        case .awaitingSecond where isNew:
+            undoRecovery()
+        case .awaitingFirst, .awaitingSecond:
+            if isDuplicate { forwardRecovery = .off }
+        }
+    }
+
+    private mutating func undoRecovery() {
         firstRetransmissionAt = nil
+        forwardRecovery = .off
         retransmissions.forgetLosses()
         congestion.undoReduction()
         recovery = .none
         duplicateAcknowledgments = 0
-        lossDetection.hasSeenReordering = true
     }
 
     /// RFC 6298 sections 5.2 and 5.3.

@@ -259,7 +259,9 @@ extension TCPStateMachine {
             return
         }
         if length > 0 { receivePayload(segment, now: now) }
-        if hasFIN, end <= receiveWindowEdge { peerFinSequence = end }
+        if hasFIN {
+            if end < receiveWindowEdge { peerFinSequence = end } else { pending.insert(.acknowledgment) }
+        }
         if let fin = peerFinSequence, fin == receiveNext { receiveFIN(now: now) }
     }
 
@@ -289,11 +291,27 @@ extension TCPStateMachine {
             let payload = segment.payload.getSlice(
                 at: segment.payload.readerIndex + (first - start), length: last - first)
         else { return }
-        if let duplicate = reassembly.insert(payload, at: first), self.duplicate == nil { self.duplicate = duplicate }
-        guard first == receiveNext else { return }
-        while let bytes = reassembly.removeFirst(at: receiveNext) {
-            receiveNext += bytes.readableBytes
-            receiveBuffer.append(bytes)
+        if first == receiveNext {
+            fillGap(with: payload)
+        } else if let duplicate = reassembly.insert(payload, at: first), self.duplicate == nil {
+            self.duplicate = duplicate
+        }
+    }
+
+    /// `payload` begins at RCV.NXT. Where something is there that it overlaps, that is kept.
+    private mutating func fillGap(with payload: ByteBuffer) {
+        var payload = payload
+        while payload.readableBytes > 0 {
+            let gap = reassembly.firstStart.map { max($0 - receiveNext, 0) } ?? payload.readableBytes
+            if let part = payload.readSlice(length: min(gap, payload.readableBytes)), part.readableBytes > 0 {
+                receiveBuffer.append(part)
+                receiveNext += part.readableBytes
+            }
+            while let bytes = reassembly.removeFirst(at: receiveNext) {
+                receiveBuffer.append(bytes)
+                receiveNext += bytes.readableBytes
+                payload.moveReaderIndex(forwardBy: min(bytes.readableBytes, payload.readableBytes))
+            }
         }
         reassembly.dropBlocks(before: receiveNext)
         events.insert(.canRead)

@@ -10,8 +10,8 @@ extension TCPStateMachine {
         if !pending.isDisjoint(with: [.syn, .reset, .strayReset, .probe]) {
             guard transmitControl(now: now, send) else { return }
         }
-        guard state != .closed, state != .synSent, state != .synReceived else { return }
-        if state != .timeWait, state != .finWait2 {
+        guard state != .closed, state != .synSent else { return }
+        if state != .synReceived, state != .timeWait, state != .finWait2 {
             while let segment = nextSegment(now: now) {
                 guard send(segment, sendBuffer) else { return }
                 noteSent(segment, now: now)
@@ -102,14 +102,16 @@ extension TCPStateMachine {
         guard unsent > 0 || isFINDue || retransmissions.lostLength > 0 || pending.contains(.tailLossProbe) else {
             return nil
         }
+        restartAfterIdle(now: now)
         let options = makeOptions(now: now)
         let size = sendMaximumSegmentSize - options.encodedLength
         var quota = congestion.window - inFlight
         if pending.contains(.override) || pending.contains(.tailLossProbe) { quota = max(quota, size) }
-        if let lost = retransmissions.nextLost() {
+        if forwardRecovery == .awaitingSecond {
+            quota = recoveryPoint + 2 * size - sendNext
+        } else if let lost = retransmissions.nextLost() {
             return makeRetransmission(of: lost, size: size, quota: quota, options: options)
         }
-        restartAfterIdle(now: now)
         if let length = lengthOfNew(unsent: unsent, isFINDue: isFINDue, size: size, quota: quota) {
             return makeNewSegment(length: length, unsent: unsent, isFINDue: isFINDue, size: size, options: options)
         }
@@ -190,6 +192,8 @@ extension TCPStateMachine {
             retransmissions.retransmitted(from: segment.sequenceNumber, length: length, now: now)
             if firstRetransmissionAt == nil, isRecovering { firstRetransmissionAt = now }
             retransmittedLength += length
+            // The time-out is for this one from now on: else a long round trip would end every recovery by it.
+            if segment.sequenceNumber == sendUnacknowledged { timers.retransmission = now + retransmissionTimeout }
         } else {
             retransmissions.append(.init(start: sendNext, length: UInt32(length), sentAt: now, marks: []))
             sendNext += length
@@ -197,24 +201,23 @@ extension TCPStateMachine {
             if segment.flags.contains(.cwr) { conditions.remove(.confirmsReduction) }
             if segment.payloadLength % segment.maximumSegmentSize > 0 { shortSegmentEnd = sendNext }
         }
-        switch recovery {
-        case .fast(var reduction):
-            reduction.sent(length)
-            recovery = .fast(reduction)
-        case .congestionExperienced(var reduction):
-            reduction.sent(length)
-            recovery = .congestionExperienced(reduction)
-        case .none, .timeout: break
-        }
+        recovery.reduction?.sent(length)
         if pending.contains(.tailLossProbe) {
             lossDetection.probe = (sendNext, isRetransmission)
         }
-        largestFlight = max(largestFlight, inFlight)
+        if sendUnacknowledged >= flightRoundEnd {
+            // A round begins, and ends when the first of this is acknowledged.
+            flightRoundEnd = segment.sequenceNumber + 1
+            largestFlight = inFlight
+            conditions.remove(.windowLimited)
+        } else {
+            largestFlight = max(largestFlight, inFlight)
+        }
         lastSentAt = now
         noteAcknowledged(segment)
         if conditions.contains(.persisting) || timers.retransmission == .distantFuture {
+            if conditions.contains(.persisting) { roundTrip.backOffs = 0 }
             conditions.remove(.persisting)
-            roundTrip.backOffs = 0
             timers.retransmission = now + retransmissionTimeout
         }
         pending.subtract([.override, .tailLossProbe])
@@ -280,16 +283,15 @@ extension TCPStateMachine {
     private var offeredWindow: Int { max(receiveWindowEdge - receiveNext, 0) }
     private var largestOffer: Int { min(receiveBuffer.room, Int(UInt16.max) << Int(receiveWindowScale)) }
 
-    /// The window to offer, scaled. Its edge never moves back (RFC 9293 section 3.8.6), nor forward in small steps (section
-    /// 3.8.6.2.2).
+    /// The window to offer, scaled. Its edge never moves back by more than scaling hides (RFC 9293 section 3.8.6, RFC 7323
+    /// section 2.3), nor forward in small steps (section 3.8.6.2.2).
     private var windowField: UInt16 {
         let offered = offeredWindow
         let scale = Int(receiveWindowScale)
         let offer = largestOffer
         let step = min(receiveBuffer.limit / 2, receiveMaximumSegmentSize)
         if offer - offered >= step, (offer >> scale) << scale >= offered { return UInt16(clamping: offer >> scale) }
-        // Rounded up: else the edge would move back by what scaling hides (RFC 7323 section 2.4).
-        return UInt16(clamping: (offered + (1 << scale) - 1) >> scale)
+        return UInt16(clamping: offered >> scale)
     }
 
     /// Whether the window has opened by so much that the peer is told without being asked: a quarter of all there is, two
@@ -305,7 +307,9 @@ extension TCPStateMachine {
     /// Every segment acknowledges.
     private mutating func noteAcknowledged(_ segment: TCPOutgoingSegment) {
         let scale = segment.flags.contains(.syn) ? 0 : Int(receiveWindowScale)
-        receiveWindowEdge = receiveNext + Int(segment.window) << scale
+        // What was offered once is taken, though scaling may have hidden the last bytes of it since (RFC 7323 section 2.4).
+        let edge = receiveNext + Int(segment.window) << scale
+        if edge > receiveWindowEdge { receiveWindowEdge = edge }
         lastAcknowledgment = receiveNext
         duplicate = nil
         timers.acknowledgment = .distantFuture

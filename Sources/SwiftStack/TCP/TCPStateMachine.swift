@@ -127,6 +127,7 @@ package struct TCPStateMachine {
     var recovery = Recovery.none
     /// What will be acknowledged when recovery is over ("RecoveryPoint", "recover").
     var recoveryPoint: TCPSequenceNumber
+    var forwardRecovery = ForwardRecovery.off
     /// Of a peer without SACK.
     var duplicateAcknowledgments = 0
     /// The most that was in flight in the round that ends with `flightRoundEnd`.
@@ -154,6 +155,31 @@ package struct TCPStateMachine {
         case congestionExperienced(ProportionalRateReduction)
         /// Slow start after the retransmission timer has expired.
         case timeout
+
+        /// What governs the window; nil where nothing does but congestion control.
+        var reduction: ProportionalRateReduction? {
+            get {
+                switch self {
+                case .fast(let reduction), .congestionExperienced(let reduction): reduction
+                case .none, .timeout: nil
+                }
+            }
+            set {
+                guard let newValue else { return }
+                switch self {
+                case .fast: self = .fast(newValue)
+                case .congestionExperienced: self = .congestionExperienced(newValue)
+                case .none, .timeout: break
+                }
+            }
+        }
+    }
+
+    /// Whether a time-out was spurious is told by the next two acknowledgments (F-RTO, RFC 5682 section 2.1).
+    enum ForwardRecovery {
+        case off, awaitingFirst
+        /// New data are sent, and nothing again.
+        case awaitingSecond
     }
 
     /// Opens actively (RFC 9293 section 3.10.1): the SYN leaves with the next `transmit`.

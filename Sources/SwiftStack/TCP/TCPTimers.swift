@@ -41,7 +41,8 @@ extension TCPStateMachine {
         if timers.reordering <= now {
             timers.reordering = .distantFuture
             detectLosses(now: now)
-            enterRecoveryIfNeeded()
+            enterRecoveryIfNeeded(flight: sendNext - sendUnacknowledged)
+            limitRecovery(TCPDelivery(now: now, minimumRoundTrip: .zero, echo: nil), isProgressing: false)
         }
         if timers.tailLossProbe <= now {
             timers.tailLossProbe = .distantFuture
@@ -83,13 +84,14 @@ extension TCPStateMachine {
     /// RFC 6298 section 5.4, RFC 5681 section 3.1.
     private mutating func retransmissionTimedOut(now: NIODeadline) {
         findBlackHole()
-        if case .timeout = recovery, sendUnacknowledged <= recoveryPoint, roundTrip.backOffs > 1 {
+        if case .timeout = recovery, unansweredTimeouts > 1 {
             // The same data once more: ssthresh stays (RFC 5681 section 3.1).
         } else {
             congestion.reduce(flight: sendNext - sendUnacknowledged, segment: segmentSize)
             firstRetransmissionAt = nil
             retransmittedLength = 0
         }
+        if case .timeout = recovery { forwardRecovery = .off } else { forwardRecovery = .awaitingFirst }
         congestion.collapse(segment: segmentSize)
         recovery = .timeout
         recoveryPoint = sendNext
@@ -106,7 +108,7 @@ extension TCPStateMachine {
 
     /// RFC 4821 section 7.7: where segments of full size vanish time and again, a router may drop them without a word.
     private mutating func findBlackHole() {
-        guard roundTrip.backOffs == 3, let first = retransmissions.first, Int(first.length) >= segmentSize else {
+        guard unansweredTimeouts == 3, let first = retransmissions.first, Int(first.length) >= segmentSize else {
             return
         }
         sendMaximumSegmentSize = min(sendMaximumSegmentSize, max(sendMaximumSegmentSize / 2, Self.safeSegmentSize))

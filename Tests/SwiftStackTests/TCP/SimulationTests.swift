@@ -9,7 +9,7 @@ import Testing
 @Suite struct SimulationTests {
     @Test(arguments: [0, 0.01, 0.05, 0.2] as [Double], [false, true])
     func everyByteArrivesAndBothSidesClose(loss: Double, isCubic: Bool) throws {
-        for seed in 0..<10 as Range<UInt64> {
+        for seed in 0..<8 as Range<UInt64> {
             var simulation = Simulation(seed: seed, loss: loss, isCubic: isCubic)
             try simulation.run()
         }
@@ -49,7 +49,6 @@ private struct Simulation {
         var segment: TCPSegment
         var arrival: NIODeadline
         var side: Int
-        var number: Int
     }
 
     let seed: UInt64
@@ -58,7 +57,6 @@ private struct Simulation {
     var now = NIODeadline.uptimeNanoseconds(1_000_000_000)
     var sides: [Side?] = []
     var flying: [Flying] = []
-    var sent = 0
     var configuration = TCPConfiguration()
     let delay: TimeAmount
     let jitter: Int64
@@ -82,7 +80,7 @@ private struct Simulation {
             connecting: configuration, initialSequenceNumber: TCPSequenceNumber(0xffff_f000),
             timestampOffset: 0xffff_fff0,
             now: now)
-        let lengths = [0, 1, 5_000, 300_000, 1_000_000]
+        let lengths = [0, 1, 5_000, 100_000, 400_000]
         sides = [
             Side(machine: machine, length: lengths.randomElement(using: &random) ?? 0),
             nil,
@@ -95,7 +93,7 @@ private struct Simulation {
     /// What either side writes the beginning of.
     static let content = [UInt64(1), 2].map { seed in
         var random = SeededGenerator(state: seed)
-        return ByteBuffer(bytes: (0..<1_000_000).map { _ in UInt8.random(in: 0...255, using: &random) })
+        return ByteBuffer(bytes: (0..<400_000).map { _ in UInt8.random(in: 0...255, using: &random) })
     }
 
     mutating func run() throws {
@@ -110,10 +108,8 @@ private struct Simulation {
             guard !isOver else { break }
             guard let next = nextTime else { throw failed("stands still") }
             now = max(next, now)
-            while let index = flying.indices.filter({ flying[$0].arrival <= now }).min(by: {
-                (flying[$0].arrival, flying[$0].number) < (flying[$1].arrival, flying[$1].number)
-            }) {
-                let arrived = flying.remove(at: index)
+            while let arrived = flying.first, arrived.arrival <= now {
+                flying.removeFirst()
                 deliver(arrived)
                 if let side = sides[arrived.side], side.isReading { try use(arrived.side) }
                 try transmit(arrived.side)
@@ -144,7 +140,7 @@ private struct Simulation {
     }
 
     var nextTime: NIODeadline? {
-        let deadlines = sides.compactMap { $0?.machine.nextDeadline } + flying.map(\.arrival)
+        let deadlines = sides.compactMap { $0?.machine.nextDeadline } + flying.prefix(1).map(\.arrival)
         // Somebody who does not read, or write, may change his mind.
         let pause: [NIODeadline] =
             sides.contains { $0.map { !$0.isReading || ($0.written < $0.length && $0.machine.sendRoom > 0) } ?? false }
@@ -198,13 +194,19 @@ private struct Simulation {
         for segment in out {
             guard !random.happens(loss) else { continue }
             for _ in 0..<(random.happens(loss / 2) ? 2 : 1) {
-                sent += 1
                 let late =
                     jitter > 0 && random.happens(0.1)
                     ? TimeAmount.nanoseconds(Int64.random(in: 0...jitter, using: &random)) : .zero
-                flying.append(Flying(segment: segment, arrival: now + delay + late, side: 1 - index, number: sent))
+                fly(Flying(segment: segment, arrival: now + delay + late, side: 1 - index))
             }
         }
+    }
+
+    /// Puts it where it arrives in its turn.
+    mutating func fly(_ segment: Flying) {
+        var index = flying.count
+        while index > 0, flying[index - 1].arrival > segment.arrival { index -= 1 }
+        flying.insert(segment, at: index)
     }
 
     mutating func deliver(_ arrived: Flying) {
@@ -219,7 +221,7 @@ private struct Simulation {
         } else if !arrived.segment.flags.contains(.rst) {
             // What a stack does without a connection (RFC 9293 section 3.10.7.1).
             let reset = TCPSegment(sequenceNumber: arrived.segment.acknowledgmentNumber, flags: .rst)
-            flying.append(Flying(segment: reset, arrival: now + delay, side: 1 - arrived.side, number: 0))
+            fly(Flying(segment: reset, arrival: now + delay, side: 1 - arrived.side))
         }
     }
 }
