@@ -1,0 +1,381 @@
+// Data in both directions (RFC 9293 sections 3.4, 3.7 and 3.10.7.4, seventh check).
+
+import Testing
+
+struct DataTests {
+    /// RFC 9293 section 3.10.7.4: what is next is the user's.
+    @Test func dataInOrderCanBeRead() {
+        play("""
+            established
+            < P. 1:1001(1000) ack 1
+            expect event canRead
+            expect readable 1000
+            +0~+0.04 > . 1:1(0) ack 1001
+            read 1000
+            expect readable 0
+            """)
+    }
+
+    @Test func readingTakesAsMuchAsItWants() {
+        play("""
+            established
+            < . 1:1001(1000) ack 1
+            < P. 1001:1501(500) ack 1
+            +0.1 skip
+            read 300
+            read 900
+            expect readable 300
+            read all gives 300
+            read all gives 0
+            """)
+    }
+
+    /// Receive offload: segments that were joined are as good as by themselves.
+    @Test func joinedSegmentsAreTaken() {
+        play("""
+            established
+            < P. 1:40001(40000) ack 1 count 40
+            > . 1:1(0) ack 40001
+            read all gives 40000
+            """)
+    }
+
+    @Test func singleBytesAddUp() {
+        play("""
+            established
+            \((1...200).map { "< P. \($0):\($0 + 1)(1) ack 1" }.joined(separator: "\n"))
+            +0.1 skip
+            expect readable 200
+            read all gives 200
+            """)
+    }
+
+    /// RFC 9293 section 3.8.6.3 (MUST-58), RFC 5681 section 4.2: the missing piece is asked for at once.
+    @Test func dataOutOfOrderWaitForWhatIsMissing() {
+        play("""
+            established
+            < . 1001:2001(1000) ack 1
+            > . 1:1(0) ack 1
+            expect no event canRead
+            expect readable 0
+            < . 1:1001(1000) ack 1
+            > . 1:1(0) ack 2001
+            expect event canRead
+            read 2000
+            """)
+    }
+
+    @Test func severalGapsAreFilledInAnyOrder() {
+        play("""
+            established
+            < . 4001:5001(1000) ack 1
+            < . 2001:3001(1000) ack 1
+            < . 1:1001(1000) ack 1
+            < . 3001:4001(1000) ack 1
+            skip
+            expect readable 1000
+            < . 1001:2001(1000) ack 1
+            > . 1:1(0) ack 5001
+            read all gives 5000
+            """)
+    }
+
+    /// RFC 9293 section 3.10.7.4: only what is new is taken; what came first stays.
+    @Test(arguments: [
+        ("begins before", "< . 501:1501(1000) ack 1", 1501), ("lies within", "< . 201:301(100) ack 1 other", 1001),
+        ("is the same", "< . 1:1001(1000) ack 1 other", 1001),
+    ])
+    func whatOverlapsDataInOrderIsTrimmed(_ what: String, _ line: String, _ next: Int) {
+        play("""
+            established
+            < . 1:1001(1000) ack 1
+            \(line)
+            +0.1 skip
+            expect readable \(next - 1)
+            read all gives \(next - 1)
+            < . \(next):\(next + 1)(1) ack 1
+            +0~+0.04 > . ack \(next + 1)
+            """)
+    }
+
+    @Test(arguments: [
+        ("begins before", "1501:2501(1000)", 1001), ("ends behind", "2501:3501(1000)", 1001), ("covers", "1001:4001(3000)", 1001),
+        ("lies within", "2201:2301(100)", 1001), ("is the same", "2001:3001(1000)", 1001),
+    ])
+    func whatOverlapsDataOutOfOrderIsTrimmed(_ what: String, _ range: String, _ next: Int) {
+        play("""
+            established
+            < . 2001:3001(1000) ack 1
+            < . \(range) ack 1
+            < . 1:2001(2000) ack 1
+            < . 3001:4001(1000) ack 1
+            skip
+            read all gives 4000
+            """)
+    }
+
+    /// Whatever a peer says the second time, the user reads what it said first (as all stacks do; RFC 9293 leaves it open).
+    @Test func whatCameFirstWins() {
+        play("""
+            established
+            < . 2001:3001(1000) ack 1
+            < . 2001:3001(1000) ack 1 other
+            < . 1001:2001(1000) ack 1
+            < . 2501:2601(100) ack 1 other
+            < . 1:1001(1000) ack 1
+            < . 1:3001(3000) ack 1 other
+            skip
+            read all gives 3000
+            """)
+    }
+
+    /// Pieces without end must not cost memory without end: those that are too many are as if they had got lost.
+    @Test func veryManyPiecesOutOfOrderAreBounded() {
+        play("""
+            established
+            \((1...2000).map { "< . \(2 * $0):\(2 * $0 + 1)(1) ack 1" }.joined(separator: "\n"))
+            skip
+            expect readable 0
+            < . 1:1001(1000) ack 1 count 1
+            < . 1001:2001(1000) ack 1
+            < . 2001:3001(1000) ack 1
+            < . 3001:4002(1001) ack 1
+            +0.1 skip
+            read all gives 4001
+            """)
+    }
+
+    /// RFC 9293 section 3.10.7.4, first check (MUST-4 of the window): the part that fits is taken.
+    @Test func dataBeyondTheWindowAreTrimmed() {
+        play("""
+            window 3000
+            established no scale
+            < . 1:4001(4000) ack 1 count 4
+            > . 1:1(0) ack 3001 win 0
+            read all gives 3000
+            > . 1:1(0) ack 3001 win 3000
+            """)
+    }
+
+    @Test func dataOutOfOrderBeyondTheWindowAreTrimmed() {
+        play("""
+            window 3000
+            established no scale
+            < . 2001:4001(2000) ack 1 count 2
+            > . 1:1(0) ack 1 <sack 2001:3001>
+            < . 1:2001(2000) ack 1 count 2
+            > . 1:1(0) ack 3001 win 0
+            """)
+    }
+
+    /// RFC 9293 section 3.8.6 (MUST-60): control is seen at its place in the sequence.
+    @Test func aFINBeyondTheWindowIsNotThereYet() {
+        play("""
+            window 1000
+            established no scale
+            < F. 1:1001(1000) ack 1
+            > . 1:1(0) ack 1001 win 0
+            expect no finished
+            expect state established
+            read 1000
+            > . 1:1(0) ack 1001 win 1000
+            < F. 1001:1001(0) ack 1
+            +0~+0.04 > . 1:1(0) ack 1002
+            expect finished
+            """)
+    }
+
+    @Test func aFINWaitsForTheDataBeforeIt() {
+        play("""
+            established
+            < F. 1001:2001(1000) ack 1
+            > . 1:1(0) ack 1
+            expect no finished
+            expect state established
+            < . 1:1001(1000) ack 1
+            > . 1:1(0) ack 2002
+            expect finished
+            expect state closeWait
+            read 2000
+            """)
+    }
+}
+
+// MARK: - Sending
+
+extension DataTests {
+    /// RFC 9293 section 3.9.1.2 (MUST-61): PSH where the user's data end.
+    @Test func aWriteIsCutToSegmentsAndTheLastIsPushed() {
+        play("""
+            established
+            write 2500
+            > . 1:1001(1000) ack 1 nopush
+            > . 1001:2001(1000) ack 1 nopush
+            > P. 2001:2501(500) ack 1
+            """)
+    }
+
+    /// RFC 9293 section 3.7.4: without Nagle's algorithm nothing waits.
+    @Test func smallWritesGoAtOnce() {
+        play("""
+            established
+            write 1
+            > P. 1:2(1) ack 1
+            write 1
+            > P. 2:3(1) ack 1
+            write 10
+            > P. 3:13(10) ack 1
+            """)
+    }
+
+    /// SHLD-27: what could not go yet is joined.
+    @Test func writesThatWaitedAreJoined() {
+        play("""
+            established
+            link full
+            write 300
+            write 300
+            write 900
+            expect nothing
+            link open
+            > . 1:1001(1000) ack 1
+            > P. 1001:1501(500) ack 1
+            """)
+    }
+
+    @Test func aFullLinkGetsTheRestLater() {
+        play("""
+            offload
+            outgoing 1000
+            established
+            link takes 2
+            write 4000
+            > . 1:1001(1000)
+            > . 1001:2001(1000)
+            expect nothing
+            link open
+            > . 2001:3001(1000)
+            > P. 3001:4001(1000)
+            """)
+    }
+
+    /// Segmentation offload: whole segments leave together, as many as the window has room for.
+    @Test func segmentsLeaveJoined() {
+        play("""
+            offload
+            established
+            write 9500
+            > P. 1:9501(9500) ack 1
+            """)
+    }
+
+    @Test func whileMoreIsToComeOnlyWholeSegmentsLeave() {
+        play("""
+            offload
+            outgoing 4500
+            established
+            write 9500
+            > . 1:4001(4000) ack 1 nopush
+            > . 4001:8001(4000) ack 1 nopush
+            > P. 8001:9501(1500) ack 1
+            """)
+    }
+
+    /// RFC 9293 section 3.8.6.3 (MUST-59): acknowledgments are not sent alone when there are data to go.
+    @Test func anACKRidesOnData() {
+        play("""
+            established
+            < P. 1:101(100) ack 1
+            +0.01 write 100
+            > P. 1:101(100) ack 101
+            expect nothing for 0.1
+            """)
+    }
+
+    @Test func theSendBufferIsBoundedAndTellsOfRoom() {
+        play("""
+            send buffer 5000
+            established
+            expect room 5000
+            write 8000 takes 5000
+            > data 1:5001
+            expect room 0
+            expect no event canWrite
+            write 1 takes 0
+            +0.1 < . ack 5001
+            expect event canWrite
+            expect room >=5000
+            write 5000
+            > data 5001:10001
+            """)
+    }
+
+    /// RFC 9293 section 3.10.2: room found without a refusal before is not told of.
+    @Test func roomIsToldOfOnlyWhereItWasMissed() {
+        play("""
+            established
+            write 1000
+            > data 1:1001
+            +0.1 < . ack 1001
+            expect no event canWrite
+            """)
+    }
+
+    @Test func aSmallSendBufferGrowsWithTheConnection() {
+        play("""
+            send buffer 20000 max 1000000
+            established
+            bulk 1.0 rtt 0.1
+            expect flight >=40000
+            """)
+    }
+
+    /// RFC 5927 section 4.1
+    @Test func whatIsInFlightIsKnown() {
+        play("""
+            established
+            expect not in flight 1
+            write 1000
+            > data 1:1001
+            expect not in flight 0
+            expect in flight 1
+            expect in flight 1000
+            expect not in flight 1001
+            +0.1 < . ack 501
+            expect not in flight 500
+            expect in flight 501
+            """)
+    }
+
+    /// RFC 9293 section 3.10.7.4, fifth check: an ACK may end anywhere.
+    @Test func anACKMayCoverAPartOfASegment() {
+        play("""
+            established no sack
+            write 2000
+            > data 1:2001
+            +0.1 < . ack 701
+            +0.2~+0.4 > . 701:1701(1000)
+            +0.1 < . ack 2001
+            expect no timer
+            """)
+    }
+
+    @Test func aHundredMegabytesArriveWhole() {
+        play("""
+            established
+            bulk 3.0 rtt 0.01
+            expect flight >=500000
+            """)
+    }
+
+    @Test func aTransferSurvivesManyLosses() {
+        play("""
+            established
+            bulk 1.0 rtt 0.02
+            bulk 1.0 rtt 0.02 loses 1
+            bulk 1.0 rtt 0.02 loses 20
+            bulk 3.0 rtt 0.02 loses 300
+            expect flight >=10000
+            """)
+    }
+}
