@@ -153,7 +153,7 @@ let package = Package(
         .testTarget(
             name: "NetstackLibP2PTests",
             dependencies: [
-                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio,
+                "Netstack", "NetstackLinks", "NetstackLibP2P", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix,
                 concurrencyHelpers, httpTypes, crypto, logging, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             exclude: ["Peer"],
@@ -161,7 +161,8 @@ let package = Package(
         .testTarget(
             name: "NetstackHTTPTests",
             dependencies: [
-                "Netstack", "NetstackHTTP", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes, logging,
+                "Netstack", "NetstackHTTP", "NetstackNIO", "VNI", "TestSupport", nio, nioPosix, nioHTTP1, httpTypes,
+                logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

@@ -30,6 +30,8 @@ public enum LibP2PError: Error, Hashable, Sendable {
     case timedOut(what: String)
     /// None of the address's endpoints could be reached; `reason` is what the last attempt said.
     case unreachable(Multiaddr, reason: String)
+    /// The peer ended the connection without a word.
+    case disconnected
     /// The connection, stream or host has been closed on this side.
     case closed
 }
@@ -51,6 +53,7 @@ extension LibP2PError: CustomStringConvertible {
         case .limitReached(let what, let limit): "the limit \(what) of \(limit) has been reached"
         case .timedOut(let what): "\(what) took too long"
         case .unreachable(let address, let reason): "\(address) can't be reached: \(reason)"
+        case .disconnected: "the peer ended the connection without a word"
         case .closed: "closed on this side"
         }
     }

@@ -184,6 +184,26 @@ struct ForwarderTests {
         }
     }
 
+    @Test func closesWhenItsAnswerSaysSo() async throws {
+        try await withForwarder { _ in
+            .init(headerFields: [.connection: "close"], body: .text("."))
+        } _: { stack, _ in
+            // The client waits for the end, which is the server's to make.
+            let answer = try await answers(to: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", over: stack)
+            #expect(answer.hasSuffix("\r\n\r\n."))
+        }
+    }
+
+    @Test func doesNotWaitForTheEndOfABodyThatNobodyReads() async throws {
+        try await withForwarder { _ in
+            .init(body: .text("."))
+        } _: { stack, _ in
+            let request =
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+            try await #expect(answers(to: request, over: stack).hasSuffix("\r\n\r\n."))
+        }
+    }
+
     @Test(arguments: ["nonsense\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"])
     func refusesNonsense(_ request: String) async throws {
         try await withForwarder { _ in

@@ -10,7 +10,8 @@ import NIOSSL
 import TestSupport
 
 /// Answers by path: `/hold` never, `/hold-once` only on the second connection, `/reset/N` by an error code, `/close` by
-/// ending the connection, `/short` with less than it has announced, `/goaway` after having said that no further stream is
+/// ending the connection, `/short` with less than it has announced, `/long` with a field of 100,000 bytes, `/early` after
+/// informational answers, `/goaway` after having said that no further stream is
 /// taken, `/goaway/0` by saying that none has been, `/echo` with the request's body, and everything else with the number of
 /// the connection.
 struct HTTP2Server: Sendable {
@@ -146,6 +147,19 @@ struct HTTP2Server: Sendable {
                 let head = HTTPResponseHead(version: .http2, status: .ok, headers: ["content-length": "100"])
                 context.write(wrapOutboundOut(.head(head)), promise: nil)
                 context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: "x")))), promise: nil)
+                end(context)
+            case "long":
+                let head = HTTPResponseHead(
+                    version: .http2, status: .ok, headers: ["x": String(repeating: "x", count: 100_000)])
+                context.write(wrapOutboundOut(.head(head)), promise: nil)
+                end(context)
+            case "early":
+                for status in [HTTPResponseStatus.continue, .custom(code: 103, reasonPhrase: "")] {
+                    context.write(
+                        wrapOutboundOut(.head(HTTPResponseHead(version: .http2, status: status))), promise: nil)
+                }
+                begin(context)
+                context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: path)))), promise: nil)
                 end(context)
             case "close": connection?.close(promise: nil)
             case "echo": end(context)

@@ -53,6 +53,21 @@ struct HTTP2Tests {
         }
     }
 
+    @Test func informationalResponsesAreSkipped() async throws {
+        try await with { client, server in
+            let response = try await client.get(server.url("/early"))
+            #expect(response.status == .ok)
+            #expect(try await response.text() == "/early")
+        }
+    }
+
+    @Test func aHeadAboveTheLimitIsAnErrorOfItsRequest() async throws {
+        try await with { client, server in
+            await #expect(throws: HTTPClientError.self) { try await client.get(server.url("/long")) }
+            try await #expect(!client.get(server.url()).text().isEmpty)
+        }
+    }
+
     @Test func bodiesStreamBothWays() async throws {
         try await with { client, server in
             let pieces = (0..<128).map { pattern(1 << 17, from: $0 << 17) }

@@ -65,11 +65,7 @@ struct ResponseTests {
 
     @Test(
         "reports a body that ends early",
-        arguments: [
-            "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhello",
-        ])
+        arguments: BadResponse.cutShort)
     func reportsABodyThatEndsEarly(_ reply: String) async throws {
         try await fetch([reply]) { response in
             var received = ""
@@ -93,20 +89,25 @@ struct ResponseTests {
         }
     }
 
-    @Test(
-        "refuses what is not HTTP/1",
-        arguments: [
-            "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nX: \(String(repeating: "x", count: 100_000))\r\n\r\n",
-            "HTTP/1.1 200 OK\r\n\(String(repeating: "X: y\r\n", count: 300))\r\n",
-        ])
+    @Test("refuses what is not HTTP/1", arguments: BadResponse.notHTTP)
     func refusesWhatIsNotHTTP(_ reply: String) async throws {
         await #expect {
             try await fetch([reply]) { _ in }
         } throws: { error in
             guard case HTTPClientError.invalidResponse = error else { return false }
             return true
+        }
+    }
+
+    @Test("refuses chunks that are none", arguments: BadResponse.badlyChunked)
+    func refusesChunksThatAreNone(_ reply: String) async throws {
+        try await fetch([reply]) { response in
+            await #expect {
+                try await response.text()
+            } throws: { error in
+                guard case HTTPClientError.invalidResponse = error else { return false }
+                return true
+            }
         }
     }
 

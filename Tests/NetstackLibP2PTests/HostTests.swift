@@ -3,6 +3,8 @@
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
+import NIOEmbedded
+import NIOPosix
 import Netstack
 import NetstackLibP2P
 import TestSupport
@@ -109,6 +111,14 @@ struct HostTests {
         }
     }
 
+    @Test func streamsToAnAddressWithoutAPeerShareAConnection() async throws {
+        try await withHosts { near, far, address in
+            let bare = try Multiaddr("/ip4/127.0.0.1/tcp/\(#require(address.port))")
+            for _ in 0..<3 { #expect(try await near.ping(bare) > .zero) }
+            #expect(await near.counters.connections == 1)
+        }
+    }
+
     @Test func aDiallerMayNameOnlyThePeerOnceConnected() async throws {
         try await withHosts { near, far, address in
             try await #require(near.connect(to: address) == far.peerID)
@@ -125,6 +135,9 @@ struct HostTests {
                 try await near.openStream(to: address, protocols: ["/a", "/c"])
             }
             await stream.close()
+            // On the same connection, so behind what the failure has sent.
+            #expect(try await near.ping(address) > .zero)
+            #expect(await far.counters.streamsFailed == 1)
         }
     }
 
@@ -208,6 +221,28 @@ struct HostTests {
             _ = try await near.openStream(to: address, protocols: ["/test/reset/1"])
             let read = await result.stream.first { _ in true }
             #expect(throws: LibP2PError.streamReset) { try read?.get() }
+        }
+    }
+
+    @Test func aStreamResetHereIsNoEndOfThePeers() async throws {
+        try await withHosts { near, far, address in
+            await far.handle("/test/wait/1") { stream in _ = try await stream.read() }
+            let stream = try await near.openStream(to: address, protocols: ["/test/wait/1"])
+            try await stream.closeWrite()
+            stream.reset()
+            await #expect(throws: LibP2PError.closed) { try await stream.read() }
+        }
+    }
+
+    @Test func aDialThatIsCancelledEndsAtOnce() async throws {
+        try await withHosts { near, _, _ in
+            // It accepts, and says nothing.
+            let silent = try await ServerBootstrap(group: near.eventLoop).bind(host: "127.0.0.1", port: 0).get()
+            let port = try #require(silent.localAddress?.port)
+            let dial = Task { try await near.openLink(to: Multiaddr("/ip4/127.0.0.1/tcp/\(port)")) }
+            dial.cancel()
+            await #expect(throws: CancellationError.self) { try await dial.value }
+            try await silent.close()
         }
     }
 
@@ -336,7 +371,69 @@ struct HostTests {
         }
     }
 
+    @Test func messagesBeyondTheLimitAreCounted() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.negotiationMessageBytes = 100
+        try await withHosts(limits: limits) { near, far, address in
+            let port = Int(try #require(address.port))
+            try await Task.detached {
+                try KernelSocket.with(port: port) { dialler in
+                    var greeting = ByteBuffer()
+                    greeting.writeBytes([19])
+                    greeting.writeString("/multistream/1.0.0\n")
+                    greeting.writeBytes([101])
+                    try dialler.write(greeting)
+                    _ = try dialler.readToEnd()
+                }
+            }.value
+            #expect(await far.counters.messagesTooLong == 1)
+            #expect(await far.counters.handshakesFailed == 1)
+            // And on a stream.
+            await #expect(throws: LibP2PError.self) {
+                try await near.openStream(to: address, protocols: ["/" + String(repeating: "long", count: 30)])
+            }
+            #expect(try await near.ping(address) > .zero)
+            #expect(await far.counters.messagesTooLong == 2)
+            #expect(await far.counters.streamsFailed == 1)
+        }
+    }
+
+    @Test func anIdentifyMessageBeyondTheLimitIsAnError() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.identifyMessageBytes = 10
+        let host = LibP2PHost(configuration: .quiet(limits))
+        try await withHosts { near, far, address in
+            await far.allow(host.peerID)
+            await #expect(throws: LibP2PError.limitReached(what: "identifyMessageBytes", limit: 10)) {
+                try await host.identify(address)
+            }
+            #expect(await host.counters.messagesTooLong == 1)
+        }
+        await host.shutdown()
+    }
+
     // MARK: Identify and ping
+
+    /// With answers that nobody takes, nothing more is read: so nothing grows.
+    @Test func pingsAreReadNoFasterThanTheirAnswersAreTaken() throws {
+        let reads = CountingReads()
+        let channel = EmbeddedChannel()
+        try channel.pipeline.syncOperations.addHandlers(reads, PingResponder())
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let before = reads.count
+        try channel.writeInbound(ByteBuffer(string: "ping"))
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == ByteBuffer(string: "ping"))
+        channel.read()
+        #expect(reads.count == before + 1)
+        channel.isWritable = false
+        channel.read()
+        channel.read()
+        #expect(reads.count == before + 1)
+        channel.isWritable = true
+        channel.pipeline.fireChannelWritabilityChanged()
+        #expect(reads.count == before + 2)
+        #expect(try channel.finish().isClean)
+    }
 
     @Test func aHostSaysWhatItIs() async throws {
         try await withHosts { near, far, address in
@@ -383,4 +480,16 @@ private final class Sink: ChannelInboundHandler {
     init(_ count: @escaping (Int) -> Void) { self.count = count }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { count(unwrapInboundIn(data).readableBytes) }
+}
+
+/// Counts the reads that get as far as the channel.
+private final class CountingReads: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    private(set) var count = 0
+
+    func read(context: ChannelHandlerContext) {
+        count += 1
+        context.read()
+    }
 }

@@ -300,6 +300,32 @@ struct YamuxSessionTests {
         #expect(streams.reduce(0) { $0 + $1.window } <= 3 * YamuxStream.initialWindow)
     }
 
+    /// Slices of what came for others would hold on to all of that.
+    @Test(arguments: [1, 100, 2000])
+    func bytesThatWaitToBeReadTakeLittleMoreMemoryThanTheyAre(_ count: Int) throws {
+        let side = Side(.server)
+        let (idle, busy) = (try side.accepted(1), try side.accepted(3))
+        let pieces = YamuxStream.initialWindow / max(count, 100)
+        for _ in 0..<pieces {
+            var bytes = ByteBuffer()
+            YamuxFrame(.data, streamID: idle.id, length: UInt32(count)).write(to: &bytes)
+            bytes.writeRepeatingByte(1, count: count)
+            YamuxFrame(.data, streamID: busy.id, length: 100_000).write(to: &bytes)
+            bytes.writeRepeatingByte(2, count: 100_000)
+            try side.session.receive(bytes)
+            while busy.read(upTo: .max) != nil {}
+            _ = try side.sent()
+        }
+        var (read, held) = (0, 0)
+        while let piece = idle.read(upTo: .max) {
+            #expect(piece.readableBytesView.allSatisfy { $0 == 1 })
+            read += piece.readableBytes
+            held += piece.storageCapacity
+        }
+        #expect(read == pieces * count)
+        #expect(held <= 4 * read + 4096)
+    }
+
     @Test func whatCannotLeaveStaysInItsStream() throws {
         let side = Side(.client)
         let streams = try (0..<3).map { _ in try side.opened() }
@@ -345,6 +371,37 @@ struct YamuxSessionTests {
         #expect(try side.sent().isEmpty)
     }
 
+    @Test func dataThatComeWithAResetAreForNobody() throws {
+        let side = Side(.server)
+        let stream = try side.accepted(1)
+        try side.receive(YamuxFrame(.data, .rst, streamID: 1, length: 3), [1, 2, 3])
+        #expect(stream.streamFailure as? LibP2PError == .streamReset)
+        #expect(stream.read(upTo: .max) == nil)
+        // The session goes on behind them.
+        try side.receive(YamuxFrame(.ping, .syn, length: 1))
+        #expect(try side.sent().map(\.frame) == [YamuxFrame(.ping, .ack, length: 1)])
+    }
+
+    @Test func dataMayAcknowledgeTheirStream() throws {
+        var limits = YamuxLimits()
+        limits.unacknowledgedStreams = 1
+        let side = Side(.client, limits: limits)
+        let stream = try side.session.openStream()
+        #expect(throws: LibP2PError.self) { try side.session.openStream() }
+        try side.receive(YamuxFrame(.data, .ack, streamID: stream.id, length: 1), [7])
+        #expect(stream.read(upTo: .max) == ByteBuffer(bytes: [7]))
+        _ = try side.session.openStream()
+    }
+
+    @Test func dataOfNoLengthMayEndADirection() throws {
+        let side = Side(.server)
+        let stream = try side.accepted(1)
+        try side.receive(YamuxFrame(.data, streamID: 1))
+        #expect(!stream.canRead)
+        try side.receive(YamuxFrame(.data, .fin, streamID: 1))
+        #expect(stream.isFinished)
+    }
+
     @Test func closingWithBytesUnreadIsAReset() throws {
         let side = Side(.server)
         let stream = try side.accepted(1)
@@ -383,6 +440,18 @@ struct YamuxSessionTests {
         try side.receive(YamuxFrame(.ping, .ack, length: 5))
         #expect(side.session.takeNews().answeredPings.isEmpty)
         #expect(side.session.roundTrip == nil)
+    }
+
+    /// Streams that end as they begin, and so are never too many at once.
+    @Test func streamsThatFloodAreAnErrorBeforeTheirAnswersFillMemory() {
+        let side = Side(.server)
+        side.session.isWritable = false
+        fails {
+            for number in 0..<1_000_000 as Range<UInt32> {
+                try side.receive(YamuxFrame(.windowUpdate, [.syn, .rst], streamID: 2 * number + 1))
+            }
+        }
+        #expect(side.session.output.readableBytes <= (1 << 20) + 2 * YamuxFrame.headerLength)
     }
 
     @Test func pingsThatFloodAreAnErrorBeforeTheyFillMemory() {

@@ -1,4 +1,5 @@
-// A Hummingbird application inside a stack, reached from the other end of a link: by the library's HTTP client, and by curl.
+// A Hummingbird application inside a stack, reached from the other end of a link by the library's HTTP client, and by curl
+// through an exit.
 
 import Foundation
 import HTTPTypes
@@ -8,6 +9,7 @@ import Logging
 import NIOCore
 import Netstack
 import NetstackHTTP
+import VNI
 
 @main
 enum Example {
@@ -23,22 +25,32 @@ enum Example {
         let http = HTTP1Channel(application().buildResponder(), logger: logger)
         let server = try await StackServer(http, on: far, port: 80, logger: logger)
         try await HTTPOverTCPForwarder(http, logger: logger).attach(to: far, nic: 1)
+        // A door of this host into the stacks' network, and beyond an exit a door to that one, for curl.
         let gate = try await Gate(into: near, to: SocketAddress(ipAddress: address, port: 80))
+        let (outside, inside) = MemoryLink.pipe()
+        let exit = try await VirtualInterface(.init(mode: .exit), link: inside)
+        try exit.exposeRoute("192.168.1.1/32", to: "127.0.0.1")
+        let entrance = try await VirtualInterface(.init(mode: .entrance), link: outside)
+        let remote = try await Gate(
+            into: entrance.stack, to: SocketAddress(ipAddress: "192.168.1.1", port: gate.port))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { try await gate.run() }
+            group.addTask { try await remote.run() }
             let client = HTTPClient(stack: near)
             for path in ["/", "/echo?text=hello", "/count/20000"] {
                 let own = try await client.get("http://\(address)\(path)").body.collect(upTo: 1 << 20)
-                let curls = try await curl("http://127.0.0.1:\(gate.port)\(path)")
+                let curls = try await curl("http://127.0.0.1:\(remote.port)\(path)")
                 guard String(buffer: own) == curls else { throw Failure(path: path) }
-                print("\(path): \(own.readableBytes) bytes, the same by HTTPClient and by curl")
+                print("\(path): \(own.readableBytes) bytes, the same by HTTPClient and by curl through an exit")
             }
             // An address that nobody has: the forwarder answers for it.
             guard try await client.get("http://203.0.113.7/").status == .ok else { throw Failure(path: "/") }
             await client.shutdown()
             group.cancelAll()
         }
+        await entrance.shutdown()
+        await exit.shutdown()
         await near.shutdown()
         await far.shutdown()
     }

@@ -15,7 +15,7 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
     private weak var pool: HTTPConnectionPool?
     private var context: ChannelHandlerContext?
     private var streams: [ObjectIdentifier: HTTPConnectionHandler] = [:]
-    /// Whether the server takes no more streams (RFC 9113 section 6.8).
+    /// Whether no more streams are opened: the server takes none (RFC 9113 section 6.8), or the connection is closing.
     private var isRetired = false
     /// Closes the connection when it has had no streams for long enough.
     private var idleTimer: Scheduled<Void>?
@@ -117,6 +117,9 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
 
     /// Closes the connection, now; requests under way fail with `error`.
     func close(_ error: any Error) {
+        // Closing takes an answer of TLS, too: meanwhile nobody may be sent here.
+        isRetired = true
+        if let context { pool?.retire(ObjectIdentifier(context.channel), origin) }
         for stream in streams.values { stream.close(error) }
         context?.close(promise: nil)
     }

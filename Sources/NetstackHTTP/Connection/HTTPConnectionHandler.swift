@@ -137,6 +137,8 @@ final class HTTPConnectionHandler: ChannelInboundHandler {
         case .head(let head):
             do {
                 let response = try HTTPResponse(head)
+                // The codec of HTTP/1 drops these by itself (RFC 9110 section 15.2).
+                if response.status.kind == .informational, head.status != .switchingProtocols { return }
                 // RFC 9110 section 6.4.1.
                 if [204, 304].contains(head.status.code) || head.headers["content-length"] == ["0"] {
                     exchange.hasNoContent = true

@@ -16,6 +16,8 @@ struct HTTPServerConnection: Sendable {
     /// A writer hears that there is no room from the event loop, which has yet to see what was written: it may be ahead of it
     /// by so many bytes.
     private static let unseenLimit = 1 << 18
+    /// How long a client may go on with a request after its last answer.
+    private static let lingering = TimeAmount.seconds(2)
 
     private let connection: Connection
     private let source: TransportAddress
@@ -46,7 +48,10 @@ struct HTTPServerConnection: Sendable {
                         head: head, source: source, destination: destination, body: .init(requests: requests))
                     let response = await respond(to: request, handler, logger)
                     let isLast = try await send(response, to: head, requests, outbound)
-                    // Closing with bytes unread would be a reset, and might take the answer with it.
+                    // Closing with bytes unread would be a reset, and might take the answer with it; but a client that never
+                    // comes to an end is not waited for (RFC 9112 §9.6).
+                    let end = isLast ? scheduleClose() : nil
+                    defer { end?.cancel() }
                     try await requests.skipBody()
                     if isLast { break }
                 }
@@ -54,6 +59,11 @@ struct HTTPServerConnection: Sendable {
         } catch {
             logger.debug("connection ended", metadata: ["from": "\(source)", "error": "\(error)"])
         }
+    }
+
+    private func scheduleClose() -> Scheduled<Void> {
+        let channel = connection.channel
+        return channel.eventLoop.scheduleTask(in: Self.lingering) { channel.close(promise: nil) }
     }
 
     private func respond(
@@ -74,7 +84,8 @@ struct HTTPServerConnection: Sendable {
     ) async throws -> Bool {
         // A body that is made while it is sent may be made of the request's.
         if !response.body.isReplayable { try await requests.askForBody() }
-        let isLast = request.asksToClose || requests.awaitsPermission
+        let isLast =
+            request.headerFields.askToClose || response.head.headerFields.askToClose || requests.awaitsPermission
         var head = response.head
         if isLast { head.headerFields[.connection] = "close" }
         let mayHaveBody = head.status.kind != .informational && ![.noContent, .notModified].contains(head.status)
@@ -150,9 +161,9 @@ final class HTTPServerRequests: @unchecked Sendable {
     }
 }
 
-extension HTTPRequest {
-    fileprivate var asksToClose: Bool {
-        headerFields[values: .connection].contains { value in
+extension HTTPFields {
+    fileprivate var askToClose: Bool {
+        self[values: .connection].contains { value in
             value.lowercased().split { $0 == "," || $0.isWhitespace }.contains("close")
         }
     }

@@ -113,7 +113,9 @@ final class HostCore {
     /// A connection to whoever the address names, or to whoever is there if it names nobody.
     func connection(to address: Multiaddr) -> EventLoopFuture<NIOLoopBound<PeerConnection>> {
         guard !isShutDown else { return eventLoop.makeFailedFuture(LibP2PError.closed) }
-        if let peer = address.peer, let connection = connections[peer]?.first(where: \.isUsable) {
+        let open =
+            address.peer.map { connections[$0] ?? [] } ?? connections.values.joined().filter { $0.dialled == address }
+        if let connection = open.first(where: \.isUsable) {
             return eventLoop.makeSucceededFuture(NIOLoopBound(connection, eventLoop: eventLoop))
         }
         if let dial = dials[address] { return dial }
@@ -135,7 +137,10 @@ final class HostCore {
             reach.value.upgrade(channel, .dialler(expecting: address.peer))
         }
         dials[address] = dial
-        dial.assumeIsolated().whenComplete { [self] _ in dials[address] = nil }
+        dial.assumeIsolated().whenComplete { [self] result in
+            dials[address] = nil
+            if case .success(let connection) = result { connection.value.dialled = address }
+        }
         return dial
     }
 
@@ -179,14 +184,19 @@ final class HostCore {
         switch error as? LibP2PError {
         case .timedOut: counters.handshakesTimedOut += 1
         case .notAllowed: counters.peersRefused += 1
-        case .limitReached:
-            counters.messagesTooLong += 1
-            counters.handshakesFailed += 1
         default: counters.handshakesFailed += 1
         }
+        countTooLong(error)
         let address = channel.remoteAddress.map { "\($0)" } ?? ""
         logger.info("handshake failed", metadata: ["address": "\(address)", "error": "\(error)"])
         channel.close(promise: nil)
+    }
+
+    /// Counts what a negotiation failed with, if that was the length of a message.
+    func countTooLong(_ error: any Error) {
+        if case .limitReached(what: "negotiationMessageBytes", _)? = error as? LibP2PError {
+            counters.messagesTooLong += 1
+        }
     }
 
     // MARK: Streams

@@ -10,7 +10,8 @@ public import Netstack
 /// let link = try await host.openLink(to: Multiaddr("/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…"))
 /// ```
 /// Connections are encrypted and authenticated (Noise), and carry any number of streams (Yamux). There is at most one
-/// handshake under way with a peer, and streams to it share a connection.
+/// dial to an address under way, and streams to a peer share a connection. Dropping the last reference to a host ends
+/// all of them, links included.
 public actor LibP2PHost {
     /// The host's name: others dial it, and put it on their allow lists.
     public nonisolated let peerID: PeerID
@@ -74,10 +75,10 @@ public actor LibP2PHost {
     /// - Parameter address: where the peer is. With `/p2p/…` at its end, nobody else may answer.
     /// - Returns: who answered.
     /// - Throws: `LibP2PError.unreachable`, `.wrongPeer`, `.noise`, `.negotiation`, `.unsupportedProtocol`, `.timedOut`,
-    ///   `.limitReached`, `.closed`.
+    ///   `.limitReached`, `.closed`; `CancellationError`.
     @discardableResult
     public func connect(to address: Multiaddr) async throws -> PeerID {
-        try await core.connection(to: address).get().value.peer
+        try await outcome(of: core.connection(to: address)) { _ in }.value.peer
     }
 
     /// The peers that there are connections with.
@@ -112,7 +113,30 @@ public actor LibP2PHost {
         to address: Multiaddr, protocols: [String],
         setUp: @escaping @Sendable (_ channel: any Channel, _ peer: PeerID, _ protocolID: String) throws -> Output
     ) async throws -> Output {
-        try await core.openStream(to: address, protocols, setUp).get()
+        let opened = NIOLoopBoundBox.makeEmptyBox(valueType: (any Channel).self, eventLoop: eventLoop)
+        let stream = core.openStream(to: address, protocols) { channel, peer, name in
+            opened.value = channel
+            return try setUp(channel, peer, name)
+        }
+        return try await outcome(of: stream) { _ in opened.value?.close(promise: nil) }
+    }
+
+    /// Waits for `future`, or for the task to be cancelled; what comes of it after that is for `discard`.
+    private func outcome<Value: Sendable>(
+        of future: EventLoopFuture<Value>, discard: @escaping @Sendable (Value) -> Void
+    ) async throws -> Value {
+        let promise = eventLoop.makePromise(of: Value.self)
+        future.cascade(to: promise)
+        do {
+            return try await withTaskCancellationHandler {
+                try await promise.futureResult.get()
+            } onCancel: {
+                promise.fail(CancellationError())
+            }
+        } catch is CancellationError {
+            future.whenSuccess(discard)
+            throw CancellationError()
+        }
     }
 
     /// Serves a protocol: `body` is called with each stream that a peer on the allow list opens for it, and the stream

@@ -55,10 +55,15 @@ public final class LibP2PStream: Sendable {
     public func write(_ bytes: ByteBuffer) async throws {
         let promise = channel.eventLoop.makePromise(of: Void.self)
         channel.writeAndFlush(bytes, promise: promise)
-        try await withTaskCancellationHandler {
-            try await promise.futureResult.get()
-        } onCancel: {
-            promise.fail(CancellationError())
+        do {
+            try await withTaskCancellationHandler {
+                try await promise.futureResult.get()
+            } onCancel: {
+                promise.fail(CancellationError())
+            }
+        } catch ChannelError.ioOnClosedChannel {
+            // The reader has been told why.
+            throw try await channel.eventLoop.submit { [reader] in reader.value.failure }.get() ?? LibP2PError.closed
         }
     }
 
@@ -72,7 +77,10 @@ public final class LibP2PStream: Sendable {
 
     /// Ends the stream at once: the peer sees a reset, and what it does not have yet is lost.
     public func reset() {
-        channel.eventLoop.execute { [channel] in channel.reset() }
+        channel.eventLoop.execute { [channel, reader] in
+            reader.value.isClosed = true
+            channel.reset()
+        }
     }
 }
 
@@ -84,10 +92,10 @@ private final class StreamReader: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var received = ByteBuffer()
     private var hasEnded = false
-    /// Whether this side has closed its direction, or both.
+    /// Whether this side has closed its direction, or has ended both.
     private var outputClosed = false
-    private var isClosed = false
-    private var failure: (any Error)?
+    var isClosed = false
+    private(set) var failure: (any Error)?
     private var reading: EventLoopPromise<ByteBuffer?>?
 
     func read(_ promise: EventLoopPromise<ByteBuffer?>) {

@@ -20,6 +20,8 @@ final class PeerConnection {
 
     let channel: any Channel
     let peer: PeerID
+    /// Where it was, if it was dialled.
+    var dialled: Multiaddr?
     private let yamux: YamuxHandler
     private let host: HostCore
     /// Until the next ping, or its answer.
@@ -138,7 +140,10 @@ final class PeerConnection {
                         host.counters.streams += 1
                         result.succeed(output)
                     },
-                    failed: { result.fail($0) })
+                    failed: { error in
+                        host.countTooLong(error)
+                        result.fail(error)
+                    })
                 try stream.pipeline.syncOperations.addHandler(handler)
                 let timer = stream.eventLoop.scheduleTask(in: host.limits.handshakeTime) {
                     result.fail(LibP2PError.timedOut(what: "the negotiation of \(protocols.joined(separator: ", "))"))
@@ -156,7 +161,10 @@ extension HostCore {
     /// Negotiates the protocol of a stream that a peer opens.
     func accept(_ stream: any Channel, of peer: PeerID) -> EventLoopFuture<Void> {
         stream.eventLoop.makeCompletedFuture { [self] in
-            guard allowedPeers.contains(peer) else { throw LibP2PError.notAllowed(peer) }
+            guard allowedPeers.contains(peer) else {
+                counters.peersRefused += 1
+                throw LibP2PError.notAllowed(peer)
+            }
             let timer = stream.eventLoop.scheduleTask(in: limits.handshakeTime) { stream.close(promise: nil) }
             let handler = MultistreamHandler(
                 .listener(accepts: { self.serves($0) }, all: { self.protocols }),
@@ -169,7 +177,7 @@ extension HostCore {
                 failed: { [self] error in
                     timer.cancel()
                     counters.streamsFailed += 1
-                    if case .limitReached? = error as? LibP2PError { counters.messagesTooLong += 1 }
+                    countTooLong(error)
                     logger.debug("stream failed", metadata: ["peer": "\(peer)", "error": "\(error)"])
                 })
             try stream.pipeline.syncOperations.addHandler(handler)

@@ -1,20 +1,38 @@
 // The ping protocol: 32 bytes there and back.
 
 import NIOConcurrencyHelpers
-import NIOCore
+package import NIOCore
 
-/// Answers pings: sends back what comes.
-final class PingResponder: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
+/// Answers pings: sends back what comes, and reads no more while the peer does not take its answers.
+package final class PingResponder: ChannelDuplexHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
 
     static let protocolID = "/ipfs/ping/1.0.0"
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    /// Whether a read waits for the channel to be writable.
+    private var holdsRead = false
+
+    package init() {}
+
+    package func read(context: ChannelHandlerContext) {
+        if context.channel.isWritable { context.read() } else { holdsRead = true }
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if holdsRead, context.channel.isWritable {
+            holdsRead = false
+            context.read()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         context.write(wrapOutboundOut(unwrapInboundIn(data)), promise: nil)
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
+    package func channelReadComplete(context: ChannelHandlerContext) {
         context.flush()
         context.fireChannelReadComplete()
     }

@@ -1,11 +1,11 @@
 // The multiplexer in a connection's pipeline: a channel for each stream.
 
-import NIOCore
+package import NIOCore
 import NetstackNIO
 
-final class YamuxHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
+package final class YamuxHandler: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
 
     private let eventLoop: any EventLoop
     private let session: YamuxSession
@@ -19,7 +19,7 @@ final class YamuxHandler: ChannelInboundHandler {
     private var flushScheduled = false
     private var pings: [UInt32: EventLoopPromise<Void>] = [:]
 
-    init(
+    package init(
         _ role: YamuxSession.Role, limits: YamuxLimits, on eventLoop: any EventLoop, refused: @escaping (Int) -> Void,
         accept: @escaping (any Channel) -> EventLoopFuture<Void>
     ) {
@@ -47,7 +47,7 @@ final class YamuxHandler: ChannelInboundHandler {
     }
 
     /// Done when the peer has answered.
-    func ping() -> EventLoopFuture<Void> {
+    package func ping() -> EventLoopFuture<Void> {
         let promise = eventLoop.makePromise(of: Void.self)
         guard context != nil, failure == nil else {
             promise.fail(failure ?? LibP2PError.closed)
@@ -58,7 +58,7 @@ final class YamuxHandler: ChannelInboundHandler {
     }
 
     /// Tells the peer that nothing more comes.
-    func goAway(_ code: UInt32 = YamuxSession.Code.normal) {
+    package func goAway(_ code: UInt32 = YamuxSession.Code.normal) {
         session.goAway(code)
         flush()
     }
@@ -91,19 +91,19 @@ final class YamuxHandler: ChannelInboundHandler {
 
     // MARK: From the connection
 
-    func handlerAdded(context: ChannelHandlerContext) {
+    package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         session.isWritable = context.channel.isWritable
         // The round trip, which windows grow by.
         _ = ping()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
+    package func handlerRemoved(context: ChannelHandlerContext) {
         end(LibP2PError.closed)
         self.context = nil
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard failure == nil else { return }
         isReading = true
         let before = session.refusedCount
@@ -118,25 +118,25 @@ final class YamuxHandler: ChannelInboundHandler {
         if session.refusedCount > before { refused(session.refusedCount - before) }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
+    package func channelReadComplete(context: ChannelHandlerContext) {
         isReading = false
         settle(context)
         context.fireChannelReadComplete()
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
         session.isWritable = context.channel.isWritable
         flush()
         context.fireChannelWritabilityChanged()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         end(error)
         context.fireErrorCaught(error)
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        end(session.peerGoAway.map { LibP2PError.goAway(code: $0) } ?? LibP2PError.closed)
+    package func channelInactive(context: ChannelHandlerContext) {
+        end(session.peerGoAway.map { .goAway(code: $0) } ?? (session.wentAway ? .closed : LibP2PError.disconnected))
         context.fireChannelInactive()
     }
 

@@ -61,6 +61,8 @@ package final class YamuxSession {
     private var input = ByteBuffer()
     /// What is still to come of a frame's data, and where it goes; to nobody if the stream has gone.
     private var data: (stream: YamuxStream?, rest: Int, finishes: Bool)?
+    /// Streams that have had data of the read under way.
+    private var fed: [YamuxStream] = []
     private var touched: [YamuxStream] = []
     /// Streams that the peer has opened.
     package private(set) var accepted: [YamuxStream] = []
@@ -75,6 +77,8 @@ package final class YamuxSession {
     package private(set) var roundTrip: TimeAmount?
     /// The code that the peer has ended the session with.
     package private(set) var peerGoAway: UInt32?
+    /// Whether this side has ended the session.
+    private(set) var wentAway = false
 
     /// - Parameter clock: what time it is.
     package init(_ role: Role, limits: YamuxLimits = YamuxLimits(), clock: @escaping () -> NIODeadline) {
@@ -205,7 +209,10 @@ package final class YamuxSession {
         if pings.isEmpty { _ = ping() }
     }
 
-    package func goAway(_ code: UInt32) { send(YamuxFrame(.goAway, length: code)) }
+    package func goAway(_ code: UInt32) {
+        wentAway = true
+        send(YamuxFrame(.goAway, length: code))
+    }
 
     /// Ends all streams with an error, which `takeNews` then tells of. Nothing may be received after that.
     package func end(_ error: any Error) {
@@ -229,6 +236,10 @@ package final class YamuxSession {
     /// - Throws: `LibP2PError.yamux`: the peer does not keep to the protocol, and the session is over.
     package func receive(_ bytes: ByteBuffer) throws(LibP2PError) {
         if input.readableBytes == 0 { input = bytes } else { input.writeImmutableBuffer(bytes) }
+        defer {
+            for stream in fed { stream.keepReceived(of: bytes.readableBytes) }
+            fed.removeAll(keepingCapacity: true)
+        }
         while input.readableBytes > 0 {
             if data != nil {
                 receiveData()
@@ -245,8 +256,11 @@ package final class YamuxSession {
         guard let (stream, rest, finishes) = data,
             let part = input.readSlice(length: min(rest, input.readableBytes))
         else { return }
-        stream?.receive(part)
-        touch(stream)
+        if let stream {
+            stream.receive(part)
+            if fed.last !== stream { fed.append(stream) }
+            touch(stream)
+        }
         let left = rest - part.readableBytes
         data = left > 0 ? (stream, left, finishes) : nil
         if left == 0, finishes { stream?.finishPeer() }
@@ -309,11 +323,11 @@ package final class YamuxSession {
             throw .yamux(fault: "stream \(id) can't be opened by the peer, or is open")
         }
         lastPeerID = max(lastPeerID, id)
+        guard output.readableBytes < Self.controlLimit else {
+            throw .yamux(fault: "streams come faster than answers can leave")
+        }
         guard inboundCount < limits.inboundStreams else {
             refusedCount += 1
-            guard output.readableBytes < Self.controlLimit else {
-                throw .yamux(fault: "streams come faster than they can be refused")
-            }
             return send(YamuxFrame(.windowUpdate, .rst, streamID: id))
         }
         let stream = YamuxStream(id, self, awaitsAcknowledgment: false)

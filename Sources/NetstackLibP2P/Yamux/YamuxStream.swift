@@ -21,6 +21,8 @@ package final class YamuxStream: StreamTransport {
     private var windowOpened: NIODeadline
     private var received: Deque<ByteBuffer> = []
     private var receivedCount = 0
+    /// The last of `received`, as slices of what the connection has read.
+    private var slices = (count: 0, bytes: 0)
     private var hasFinished = false
     package private(set) var peerFinished = false
     package private(set) var streamFailure: (any Error)?
@@ -125,6 +127,24 @@ package final class YamuxStream: StreamTransport {
         if isAbandoned { return reset() }
         received.append(data)
         receivedCount += data.readableBytes
+        slices.count += 1
+        slices.bytes += data.readableBytes
+    }
+
+    /// A slice holds on to the whole of the `total` bytes that it was cut from. Where the stream got only a small part of
+    /// them, or small pieces, it keeps a copy instead: so what is unread takes not much more memory than its window.
+    func keepReceived(of total: Int) {
+        let (count, bytes) = slices
+        slices = (0, 0)
+        guard count > 0, bytes < total / 4 || bytes < count * 512 else { return }
+        let pieces = received.suffix(count)
+        received.removeLast(count)
+        // Behind what was kept before, if both are small.
+        var copy = ByteBuffer()
+        if let last = received.last, last.readableBytes + bytes <= 1 << 14 { copy = received.removeLast() }
+        copy.reserveCapacity(minimumWritableBytes: bytes)
+        for piece in pieces { copy.writeImmutableBuffer(piece) }
+        received.append(copy)
     }
 
     func openSendWindow(by count: UInt32) throws(LibP2PError) {

@@ -8,6 +8,8 @@ import Netstack
 final class DatagramChannel: StackChannel, @unchecked Sendable {
     private var socket: UDPSocketCore?
     private var peer: TransportAddress?
+    /// Kept for those who ask: datagrams come whole, in buffers that are there already.
+    private var recvAllocator: any RecvByteBufferAllocator = FixedSizeRecvByteBufferAllocator(capacity: 2048)
 
     // MARK: Opening
 
@@ -48,6 +50,21 @@ final class DatagramChannel: StackChannel, @unchecked Sendable {
         // As with sockets, errors that ICMP brings are for those with one peer: others would not know which it is about.
         if let error = socket?.takeError(), peer != nil { pipeline.syncOperations.fireErrorCaught(error) }
         deliver()
+    }
+
+    // MARK: Options
+
+    override func set<Option: ChannelOption>(_ option: Option, _ value: Option.Value) throws {
+        if option is ChannelOptions.Types.RecvAllocatorOption, let value = value as? any RecvByteBufferAllocator {
+            recvAllocator = value
+        } else {
+            try super.set(option, value)
+        }
+    }
+
+    override func get<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
+        let value: Any? = option is ChannelOptions.Types.RecvAllocatorOption ? recvAllocator : nil
+        return try value as? Option.Value ?? super.get(option)
     }
 
     // MARK: Reading and writing

@@ -119,6 +119,7 @@ package class StreamChannel: VirtualChannel, @unchecked Sendable {
         let promise = outputClosePromise
         outputClosePromise = nil
         promise?.succeed()
+        guard isOpen else { return }
         pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
         if inputClosed { super.close0(error: ChannelError.outputClosed, mode: .all, promise: nil) }
     }
@@ -142,6 +143,7 @@ package class StreamChannel: VirtualChannel, @unchecked Sendable {
         case .input, .all:
             inputClosed = true
             promise?.succeed()
+            guard isOpen else { return }
             pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
             // As with sockets: an input that may not be closed alone takes the channel with it.
             guard !allowRemoteHalfClosure else { return }

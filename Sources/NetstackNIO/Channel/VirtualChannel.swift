@@ -229,6 +229,7 @@ package class VirtualChannel: Channel, ChannelCore, @unchecked Sendable {
                 close0(error: error, mode: .all, promise: nil)
             } catch {
                 writes.removeFirst()
+                if writes.byteCount < waterMark.low { setWritable(true) }
                 write.promise?.fail(error)
             }
         }

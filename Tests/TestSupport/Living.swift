@@ -1,21 +1,23 @@
 // Counts the channels that have not been freed.
 
 import NIOConcurrencyHelpers
-import NIOCore
+package import NIOCore
 
-final class Living: Sendable {
+package final class Living: Sendable {
     private struct Reference {
         weak var channel: (any Channel)?
     }
 
     private let references = NIOLockedValueBox<[Reference]>([])
 
-    var count: Int {
+    package init() {}
+
+    package var count: Int {
         references.withLockedValue { references in
             references.removeAll { $0.channel == nil }
             return references.count
         }
     }
 
-    func add(_ channel: any Channel) { references.withLockedValue { $0.append(Reference(channel: channel)) } }
+    package func add(_ channel: any Channel) { references.withLockedValue { $0.append(Reference(channel: channel)) } }
 }

@@ -1,0 +1,57 @@
+// The multiplexer in a pipeline by itself: how it ends a session.
+
+import NIOCore
+import NIOEmbedded
+import NetstackLibP2P
+import Testing
+
+struct YamuxHandlerTests {
+    /// A session's handler in a channel of its own, and its first ping taken.
+    private func withHandler(_ body: (EmbeddedChannel, YamuxHandler) throws -> Void) throws {
+        let channel = EmbeddedChannel()
+        let handler = YamuxHandler(
+            .server, limits: YamuxLimits(), on: channel.eventLoop, refused: { _ in },
+            accept: { $0.eventLoop.makeSucceededVoidFuture() })
+        try channel.pipeline.syncOperations.addHandler(handler)
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        channel.embeddedEventLoop.run()
+        try #expect(sent(channel) == [YamuxFrame(.ping, .syn, length: 1)])
+        try body(channel, handler)
+        _ = try? channel.finish(acceptAlreadyClosed: true)
+    }
+
+    private func sent(_ channel: EmbeddedChannel) throws -> [YamuxFrame] {
+        var frames: [YamuxFrame] = []
+        while var bytes = try channel.readOutbound(as: ByteBuffer.self) {
+            while let frame = try YamuxFrame(parsing: &bytes) { frames.append(frame) }
+        }
+        return frames
+    }
+
+    @Test func aPeerThatBreaksTheRulesIsToldAndCutOff() throws {
+        try withHandler { channel, _ in
+            var frame = ByteBuffer()
+            YamuxFrame(.windowUpdate, .syn, streamID: 2).write(to: &frame)
+            // Its own numbers are odd.
+            #expect(throws: LibP2PError.self) { try channel.writeInbound(frame) }
+            try #expect(sent(channel) == [YamuxFrame(.goAway, length: YamuxSession.Code.protocolError)])
+            channel.embeddedEventLoop.run()
+            #expect(!channel.isActive)
+        }
+    }
+
+    @Test func anEndInGoodOrderIsSaidSo() throws {
+        try withHandler { channel, handler in
+            handler.goAway()
+            try #expect(sent(channel) == [YamuxFrame(.goAway, length: YamuxSession.Code.normal)])
+        }
+    }
+
+    @Test func anEndWithoutAWordIsThePeers() throws {
+        try withHandler { channel, handler in
+            let ping = handler.ping()
+            channel.pipeline.fireChannelInactive()
+            #expect(throws: LibP2PError.disconnected) { try ping.wait() }
+        }
+    }
+}
