@@ -1,7 +1,7 @@
 // What was lost, told by time: RACK-TLP (RFC 8985).
 
 import NIOCore
-import Netstack
+import NetstackCore
 
 struct TCPLossDetection {
     /// RACK.xmit_ts and RACK.end_seq: the most recently sent of what was delivered. Nil before the first.

@@ -1,7 +1,7 @@
 // Data that arrived ahead of a gap, and what selective acknowledgments say of them (RFC 9293 section 3.10.7.4, RFC 2018).
 
 import NIOCore
-import Netstack
+import NetstackCore
 
 /// Pieces of the stream beyond RCV.NXT. They don't overlap: of what arrives twice, the first is kept.
 struct TCPReassemblyQueue {

@@ -2,7 +2,7 @@
 
 import DequeModule
 import NIOCore
-import Netstack
+import NetstackCore
 
 /// Records of what was sent, in the order of their sequence numbers, without gaps from SND.UNA to SND.NXT. A record is a
 /// long segment or part of one; it is split where an acknowledgment, a loss or a retransmission covers a part, and what

@@ -1,7 +1,7 @@
 // What the state machine is given and gives back: segments without addresses and ports.
 
 package import NIOCore
-package import Netstack
+package import NetstackCore
 
 /// A segment that has arrived, its checksum checked. It may stand for several that followed each other without a gap
 /// and said the same (receive offload): then its payload is theirs together, and the rest as the last of them had it.

@@ -1,7 +1,7 @@
 // What an acknowledgment tells: what has arrived, what was lost, and how much more may be sent.
 
 import NIOCore
-import Netstack
+import NetstackCore
 
 extension TCPStateMachine {
     /// The fifth step of RFC 9293 section 3.10.7.4. Returns whether the rest of the segment is to be looked at.

@@ -1,7 +1,7 @@
 // SEGMENT ARRIVES (RFC 9293 section 3.10.7), but for what it acknowledges.
 
 package import NIOCore
-import Netstack
+import NetstackCore
 
 extension TCPStateMachine {
     /// SEGMENT ARRIVES. Answers leave with the next `transmit`.

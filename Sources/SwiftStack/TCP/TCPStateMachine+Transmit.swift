@@ -1,7 +1,7 @@
 // What leaves: data, within what the peer and the network take, acknowledgments, and resets.
 
 package import NIOCore
-import Netstack
+import NetstackCore
 
 extension TCPStateMachine {
     /// Gives `send` what is to be sent now, one segment after the other. Where `send` returns false the link is full: that

@@ -1,7 +1,7 @@
 // One TCP connection (RFC 9293), with no I/O and no clock of its own: its state, and what its user asks of it.
 
 package import NIOCore
-import Netstack
+import NetstackCore
 
 /// Segments, writes and the time go in; segments and events come out. What arrives is in `+Receive` and `+Acknowledge`,
 /// what leaves in `+Transmit`, what comes of time in `+Timers`.

@@ -1,6 +1,6 @@
 // The options of a segment, read and written (RFC 9293 section 3.2, RFC 7323 appendix A, RFC 2018).
 
-import Netstack
+import NetstackCore
 import Testing
 
 struct OptionsTests {

@@ -2,7 +2,7 @@
 // arrives once and in order, both sides close, and nothing is left to do.
 
 import NIOCore
-import Netstack
+import NetstackCore
 import SwiftStack
 import Testing
 

@@ -1,6 +1,6 @@
 // The peer of a bulk transfer: gets what is not lost, and acknowledges it as RFC 5681 and RFC 2018 have it.
 
-import Netstack
+import NetstackCore
 
 struct ScriptBulkReceiver {
     /// How many segments of new data get lost, from the first on.

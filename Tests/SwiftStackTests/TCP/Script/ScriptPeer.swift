@@ -2,7 +2,7 @@
 // segment of the machine is one that RFC 9293 lets it send, whether or not the script looks.
 
 import NIOCore
-import Netstack
+import NetstackCore
 import SwiftStack
 
 struct ScriptPeer {

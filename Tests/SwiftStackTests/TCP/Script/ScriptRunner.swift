@@ -1,7 +1,7 @@
 // Plays a script with one state machine, in virtual time.
 
 import NIOCore
-import Netstack
+import NetstackCore
 import SwiftStack
 
 struct ScriptRunner {

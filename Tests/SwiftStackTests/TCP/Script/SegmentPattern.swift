@@ -10,7 +10,7 @@
 // relative to the peer's clock, `zero`, or `$name` (the first time it is met it takes on the value); `ecr` alone leaves `val` to the clock.
 // Words: `ce` congestion experienced, `count N` segments joined, `other` other bytes than those expected there; `ect`, `noect`.
 
-import Netstack
+import NetstackCore
 
 struct SegmentPattern {
     enum Timestamp: Equatable {

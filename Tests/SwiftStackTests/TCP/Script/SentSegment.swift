@@ -1,6 +1,6 @@
 // A segment that the machine has sent, as its peer sees it: numbers relative to where they began.
 
-import Netstack
+import NetstackCore
 import SwiftStack
 
 struct SentSegment {
