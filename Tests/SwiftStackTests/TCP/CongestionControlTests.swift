@@ -8,6 +8,9 @@ struct CongestionControlTests {
         range.map { "< . ack \($0 * 1000 + 1)" }.joined(separator: "\n")
     }
 
+    /// 300 segments in flight, and no more, as the send buffer has no room for them; the round trip takes 80 ms.
+    private static let steady = "send buffer 300000\nestablished\nbulk 0.95 rtt 0.08\nexpect flight 300000\nmeasure"
+
     // MARK: Initial window and slow start
 
     /// RFC 6928 section 2: min (10 · MSS, max (2 · MSS, 14600)).
@@ -88,14 +91,12 @@ struct CongestionControlTests {
     // MARK: Loss
 
     /// RFC 9438 section 4.6: CUBIC keeps 0.7; RFC 5681 equation 4: Reno half.
-    @Test(arguments: [("cubic", "60..76"), ("newreno", "45..56")])
+    @Test(arguments: [("cubic", "65..78"), ("newreno", "47..57")])
     func aLossReducesTheWindow(_ algorithm: String, _ share: String) {
         play("""
             \(algorithm)
-            established
-            bulk 0.55 rtt 0.1
-            measure
-            bulk 0.25 rtt 0.1 loses 1
+            \(Self.steady)
+            bulk 0.45 rtt 0.08 loses 1
             expect flight \(share) %
             """)
     }
@@ -127,6 +128,22 @@ struct CongestionControlTests {
             """)
     }
 
+    /// RFC 6937 section 3: with nothing new to send meanwhile, the window at the end is ssthresh nevertheless.
+    @Test func recoveryWithoutNewDataEndsAtTheThreshold() {
+        play("""
+            newreno
+            established
+            write 10000
+            > data 1:10001
+            +0.1 \((2...10).map { "< . ack 1 <sack 1001:\($0 * 1000 + 1)>" }.joined(separator: "\n"))
+            > . 1:1001(1000)
+            +0.1 < . ack 10001
+            write 20000
+            skip
+            expect flight 5000..6000
+            """)
+    }
+
     @Test func aLossOfEverythingIsRecoveredFrom() {
         play("""
             established
@@ -142,65 +159,55 @@ struct CongestionControlTests {
     @Test func renoGrowsByASegmentEachRoundTrip() {
         play("""
             newreno
-            established
-            bulk 0.55 rtt 0.1
-            bulk 0.5 rtt 0.1 loses 1
+            \(Self.steady)
+            bulk 0.45 rtt 0.08 loses 1
             measure
-            bulk 5.0 rtt 0.1
-            expect flight 105..185 %
+            bulk 5.0 rtt 0.08
+            expect flight 125..155 %
             """)
     }
 
-    /// RFC 9438 section 4.2: back at the old maximum after K = ∛(W · 0.3 / 0.4), which is a plateau.
+    /// RFC 9438 section 4.2: back at the old maximum after K = ∛(300 · 0.3 / 0.4) = 6.1 s.
     @Test func cubicComesBackToTheOldMaximum() {
         play("""
-            send buffer 4000000
-            established
-            bulk 0.65 rtt 0.1
-            measure
-            bulk 0.3 rtt 0.1 loses 1
-            expect flight 60..80 %
-            bulk 6.0 rtt 0.1
-            expect flight 90..125 %
+            \(Self.steady)
+            bulk 0.45 rtt 0.08 loses 1
+            expect flight 65..78 %
+            bulk 5.7 rtt 0.08
+            expect flight 92..100 %
             """)
     }
 
-    /// RFC 9438 section 4.4: concave: most of the way in the first half of the time.
+    /// RFC 9438 section 4.4: concave: in half of the time it gets most of the way, to 94 %.
     @Test func cubicGrowsFastAtFirst() {
         play("""
-            send buffer 4000000
-            established
-            bulk 0.65 rtt 0.1
-            measure
-            bulk 0.3 rtt 0.1 loses 1
-            bulk 2.5 rtt 0.1
-            expect flight 84..115 %
+            \(Self.steady)
+            bulk 0.45 rtt 0.08 loses 1
+            bulk 2.5 rtt 0.08
+            expect flight 88..98 %
             """)
     }
 
     /// RFC 9438 section 4.3: on short paths it grows no slower than Reno, 0.53 of a segment per round trip for a factor of 0.7.
     @Test func cubicIsNoSlowerThanReno() {
         play("""
-            send buffer 4000000
+            send buffer 60000
             established
-            bulk 0.025 rtt 0.01
+            bulk 0.1 rtt 0.01
             measure
-            bulk 0.03 rtt 0.01 loses 1
+            bulk 0.05 rtt 0.01 loses 1
             bulk 1.0 rtt 0.01
-            expect flight >=115 %
+            expect flight 95..100 %
             """)
     }
 
     /// RFC 9438 section 4.7 (fast convergence): a second loss below the old maximum gives more away.
     @Test func twoLossesReduceTwice() {
         play("""
-            send buffer 4000000
-            established
-            bulk 0.55 rtt 0.1
-            measure
-            bulk 0.3 rtt 0.1 loses 1
-            bulk 0.3 rtt 0.1 loses 1
-            expect flight 40..60 %
+            \(Self.steady)
+            bulk 0.45 rtt 0.08 loses 1
+            bulk 0.45 rtt 0.08 loses 1
+            expect flight 44..60 %
             """)
     }
 
@@ -208,12 +215,9 @@ struct CongestionControlTests {
     @Test func lossesOfOneWindowReduceOnce() {
         play("""
             newreno
-            send buffer 4000000
-            established
-            bulk 0.55 rtt 0.1
-            measure
-            bulk 0.5 rtt 0.1 loses 5
-            expect flight 42..60 %
+            \(Self.steady)
+            bulk 0.6 rtt 0.08 loses 5
+            expect flight 47..57 %
             """)
     }
 
@@ -251,7 +255,7 @@ struct CongestionControlTests {
             """)
     }
 
-    /// RFC 6937 section 3 (slow start reduction bound): heavy losses are refilled, no faster than slow start would.
+    /// RFC 6937 section 3 (slow start reduction bound): heavy losses are refilled gently, and to ssthresh (half) at most.
     @Test func heavyLossesAreRefilledGently() {
         play("""
             newreno
@@ -260,9 +264,9 @@ struct CongestionControlTests {
             > data 1:10001
             +0.1 < . ack 1 <sack 9001:10001>
             skip
-            +0.03 < . ack 1 <sack 7001:10001>
+            +0.02~+0.03 > . 1:1001(1000)
+            expect sent <=4
             skip
-            expect not in flight 14001
             """)
     }
 

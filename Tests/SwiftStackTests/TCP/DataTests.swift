@@ -174,7 +174,7 @@ struct DataTests {
             window 1000
             established no scale
             < F. 1:1001(1000) ack 1
-            > . 1:1(0) ack 1001 win 0
+            +0~+0.04 > . 1:1(0) ack 1001 win 0
             expect no finished
             expect state established
             read 1000
@@ -360,18 +360,20 @@ extension DataTests {
             """)
     }
 
-    @Test func aHundredMegabytesArriveWhole() {
+    @Test func aLongTransferArrivesWhole() {
         play("""
+            send buffer 400000
             established
-            bulk 3.0 rtt 0.01
-            expect flight >=500000
+            bulk 0.3 rtt 0.01
+            expect flight >=200000
             """)
     }
 
     @Test func aTransferSurvivesManyLosses() {
         play("""
+            send buffer 200000
             established
-            bulk 1.0 rtt 0.02
+            bulk 0.2 rtt 0.02
             bulk 1.0 rtt 0.02 loses 1
             bulk 1.0 rtt 0.02 loses 20
             bulk 3.0 rtt 0.02 loses 300

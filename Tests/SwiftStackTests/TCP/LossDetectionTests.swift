@@ -113,6 +113,26 @@ struct LossDetectionTests {
             """)
     }
 
+    /// RFC 6298 section 5.1, as everybody reads it: what is sent again has a time-out of its own, or every recovery on a path
+    /// whose round trip is more than half of the RTO would end in one.
+    @Test func theTimerBeginsAnewWithAFastRetransmission() {
+        let rounds = (0..<12).map { "write 1000\nskip\n+0.15 < . ack \($0 * 1000 + 1001)" }
+        play("""
+            connect
+            > S 0:0(0)
+            +0.15 < S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>
+            > . 1:1(0) ack 1
+            \(rounds.joined(separator: "\n"))
+            write 5000
+            > data 12001:17001
+            +0.15 < . ack 12001 <sack 13001:17001>
+            > . 12001:13001(1000)
+            expect nothing for 0.149
+            < . ack 17001
+            expect no timer
+            """)
+    }
+
     // MARK: Tail loss probes
 
     /// RFC 8985 section 7.2: after two round trips without an answer the last segment goes again.

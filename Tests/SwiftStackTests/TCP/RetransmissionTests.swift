@@ -86,7 +86,7 @@ struct RetransmissionTests {
             write 3000
             > data 1:3001
             +0.1 < . ack 1001
-            +0.25 > . 1001:2001(1000)
+            +0.25~+0.3 > . 1001:2001(1000)
             """)
     }
 
@@ -252,6 +252,42 @@ struct RetransmissionTests {
             expect nothing for 20
             link open
             * > . 1:501(500)
+            """)
+    }
+
+    /// RFC 5682 section 2.1 (F-RTO): the ACK of the retransmission lets new data go instead of more retransmissions; that of what
+    /// was never sent again proves that the time-out was premature.
+    @Test func aSpuriousTimeoutIsFoundOutWithoutTimestamps() {
+        play("""
+            established no sack
+            write 20000
+            > data 1:10001
+            +0.3 > . 1:1001(1000)
+            +0.01 < . ack 1001
+            > data 10001:12001
+            +0.01 < . ack 2001
+            skip
+            < . ack 10001
+            skip
+            < . ack 12001
+            skip
+            < . ack 20001
+            expect no timer
+            """)
+    }
+
+    /// RFC 5682 section 2.1, step 2a: a duplicate says that segments are missing indeed.
+    @Test func aTimeoutForALossIsNoneTakenBack() {
+        play("""
+            established no sack
+            write 20000
+            > data 1:10001
+            +0.3 > . 1:1001(1000)
+            +0.01 < . ack 1001
+            > data 10001:12001
+            +0.1 < . ack 1001
+            +0~+2 > . 1001:2001(1000)
+            skip
             """)
     }
 }

@@ -8,7 +8,7 @@ struct TimestampTests {
         play("""
             established timestamps
             write 1000
-            > P. 1:1001(1000) ack 1 <TS ecr 0>
+            > P. 1:1001(1000) ack 1 <TS ecr 1100>
             +0.1 < . ack 1001
             shutdown
             > F. 1001:1001(0) ack 1 <TS>

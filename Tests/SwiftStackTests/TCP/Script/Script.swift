@@ -81,6 +81,8 @@ enum ScriptExpectation {
     case measuredFlight(ScriptBound)
     /// `in flight 1`, `not in flight 1`: what `hasInFlight` says of a sequence number.
     case inFlight(Int, Bool)
+    /// `sent <=5`: how many segments there are that the script has not met yet.
+    case sent(ScriptBound)
     /// `no timer`: the machine waits for nothing.
     case noTimer
 }

@@ -4,15 +4,13 @@ import Netstack
 
 struct ScriptBulkReceiver {
     /// How many segments of new data get lost, from the first on.
-    private var losses: Int
+    var losses = 0
     /// One beyond what has arrived without a gap, and what has arrived beyond that, by position.
     private var next: Int?
     private var islands: [Range<Int>] = []
     private var highestSeen = 0
     private var unacknowledged = 0
     private var answers: [(time: Int64, acknowledgment: SegmentPattern)] = []
-
-    init(losses: Int) { self.losses = losses }
 
     var nextAnswer: Int64? { answers.first?.time }
 

@@ -100,6 +100,7 @@ enum ScriptParser {
         case "flight" where last == "%":
             return .measuredFlight(try bound(words.dropFirst().first ?? ""))
         case "flight": return .flight(try bound(last))
+        case "sent": return .sent(try bound(last))
         case "in": return .inFlight(try integer(last, "in flight"), true)
         case "not": return .inFlight(try integer(last, "not in flight"), false)
         case "no":

@@ -20,6 +20,7 @@ struct ScriptRunner {
     /// How many segments the link takes; nil: all.
     private var linkRoom: Int?
     private var measuredFlight = 0
+    private var bulkReceiver = ScriptBulkReceiver()
     private var names: [String: UInt32] = [:]
     private var trace = ScriptTrace()
 
@@ -207,19 +208,19 @@ extension ScriptRunner {
     /// The user writes all there is room for; the peer acknowledges every second segment, and the last of those that come together.
     private mutating func bulk(duration: Int64, roundTrip: Int64, losses: Int) throws(Fault) {
         let end = now + duration
-        var receiver = ScriptBulkReceiver(losses: losses)
+        bulkReceiver.losses += losses
         sent = []
         while true {
             while let room = machine?.sendRoom, room > 0 {
                 try write(min(room, 65536), more: false, takes: nil)
                 try flush()
             }
-            receiver.receive(sent, answersArriveAt: now + roundTrip)
+            bulkReceiver.receive(sent, answersArriveAt: now + roundTrip)
             sent = []
-            let next = min(receiver.nextAnswer ?? .max, nextDeadline ?? .max, end)
+            let next = min(bulkReceiver.nextAnswer ?? .max, nextDeadline ?? .max, end)
             guard next < end else { break }
             try advance(to: next)
-            while let answer = receiver.takeAnswer(at: now) { try inject(answer) }
+            while let answer = bulkReceiver.takeAnswer(at: now) { try inject(answer) }
             try flush()
         }
         now = end
@@ -302,6 +303,8 @@ extension ScriptRunner {
             guard bound.range.contains(share) else { throw Fault("in flight are \(peer.flight), \(share) % of \(measuredFlight)") }
         case .inFlight(let number, let isExpected):
             guard machine.hasInFlight(starts.machine + number) == isExpected else { throw Fault("it is the other way round") }
+        case .sent(let bound):
+            guard bound.range.contains(sent.count) else { throw Fault("\(sent.count) segments") }
         case .noTimer:
             if let next = nextDeadline { throw Fault("the machine waits until \(ScriptTrace.seconds(next))") }
         }
