@@ -16,7 +16,8 @@ struct CongestionControlTests {
     /// RFC 6928 section 2: min (10 · MSS, max (2 · MSS, 14600)).
     @Test(arguments: [(1000, 10_000), (1460, 14_600), (536, 5360), (2920, 14_600), (9000, 18_000)])
     func theInitialWindow(_ size: Int, _ window: Int) {
-        play("""
+        play(
+            """
             mss \(size)
             established mss \(size)
             write 40000
@@ -29,7 +30,8 @@ struct CongestionControlTests {
     /// RFC 5681 section 3.1: a segment more for each that is acknowledged.
     @Test(arguments: ["cubic", "newreno"])
     func slowStartDoublesTheWindow(_ algorithm: String) {
-        play("""
+        play(
+            """
             \(algorithm)
             established
             write 50000
@@ -44,7 +46,8 @@ struct CongestionControlTests {
 
     /// RFC 5681 section 3.1: acknowledgments of a few bytes each are not worth a segment each.
     @Test func dividedAcknowledgmentsDoNotSpeedUpSlowStart() {
-        play("""
+        play(
+            """
             established
             write 50000
             > data 1:10001
@@ -56,7 +59,8 @@ struct CongestionControlTests {
 
     /// RFC 5681 section 3.2: only acknowledgments of new data.
     @Test func oldAcknowledgmentsDoNotOpenTheWindow() {
-        play("""
+        play(
+            """
             established no sack
             write 50000
             > data 1:10001
@@ -70,7 +74,8 @@ struct CongestionControlTests {
 
     /// RFC 3465 section 2.2: what a retransmission or a stretch of ACKs lost at once acknowledges is no burst without bound.
     @Test func oneAcknowledgmentOfAllOpensNoMoreThanItAcknowledges() {
-        play("""
+        play(
+            """
             established
             write 60000
             > data 1:10001
@@ -81,7 +86,8 @@ struct CongestionControlTests {
     }
 
     @Test func slowStartFillsALongPathInAFewRoundTrips() {
-        play("""
+        play(
+            """
             established
             bulk 0.75 rtt 0.1
             expect flight >=100000
@@ -93,7 +99,8 @@ struct CongestionControlTests {
     /// RFC 9438 section 4.6: CUBIC keeps 0.7; RFC 5681 equation 4: Reno half.
     @Test(arguments: [("cubic", "65..78"), ("newreno", "47..57")])
     func aLossReducesTheWindow(_ algorithm: String, _ share: String) {
-        play("""
+        play(
+            """
             \(algorithm)
             \(Self.steady)
             bulk 0.45 rtt 0.08 loses 1
@@ -103,7 +110,8 @@ struct CongestionControlTests {
 
     /// RFC 5681 section 3.1: after a time-out one segment, and at least two for ssthresh.
     @Test func aTimeoutLeavesOneSegment() {
-        play("""
+        play(
+            """
             established no sack
             write 30000
             > data 1:10001
@@ -116,7 +124,8 @@ struct CongestionControlTests {
 
     /// RFC 5681 equation 4: slow start up to half of what was in flight, then a segment each round trip.
     @Test func afterATimeoutGrowthIsLinearFromHalf() {
-        play("""
+        play(
+            """
             newreno
             established no sack
             write 10000
@@ -130,7 +139,8 @@ struct CongestionControlTests {
 
     /// RFC 6937 section 3: with nothing new to send meanwhile, the window at the end is ssthresh nevertheless.
     @Test func recoveryWithoutNewDataEndsAtTheThreshold() {
-        play("""
+        play(
+            """
             newreno
             established
             write 10000
@@ -145,7 +155,8 @@ struct CongestionControlTests {
     }
 
     @Test func aLossOfEverythingIsRecoveredFrom() {
-        play("""
+        play(
+            """
             established
             bulk 0.5 rtt 0.05
             bulk 5.0 rtt 0.05 loses 100
@@ -157,7 +168,8 @@ struct CongestionControlTests {
 
     /// RFC 5681 equation 3: about a segment each round trip.
     @Test func renoGrowsByASegmentEachRoundTrip() {
-        play("""
+        play(
+            """
             newreno
             \(Self.steady)
             bulk 0.45 rtt 0.08 loses 1
@@ -169,7 +181,8 @@ struct CongestionControlTests {
 
     /// RFC 9438 section 4.2: back at the old maximum after K = ∛(300 · 0.3 / 0.4) = 6.1 s.
     @Test func cubicComesBackToTheOldMaximum() {
-        play("""
+        play(
+            """
             \(Self.steady)
             bulk 0.45 rtt 0.08 loses 1
             expect flight 65..78 %
@@ -180,7 +193,8 @@ struct CongestionControlTests {
 
     /// RFC 9438 section 4.4: concave: in half of the time it gets most of the way, to 94 %.
     @Test func cubicGrowsFastAtFirst() {
-        play("""
+        play(
+            """
             \(Self.steady)
             bulk 0.45 rtt 0.08 loses 1
             bulk 2.5 rtt 0.08
@@ -190,7 +204,8 @@ struct CongestionControlTests {
 
     /// RFC 9438 section 4.3: on short paths it grows no slower than Reno, 0.53 of a segment per round trip for a factor of 0.7.
     @Test func cubicIsNoSlowerThanReno() {
-        play("""
+        play(
+            """
             send buffer 60000
             established
             bulk 0.1 rtt 0.01
@@ -203,7 +218,8 @@ struct CongestionControlTests {
 
     /// RFC 9438 section 4.7 (fast convergence): a second loss below the old maximum gives more away.
     @Test func twoLossesReduceTwice() {
-        play("""
+        play(
+            """
             \(Self.steady)
             bulk 0.45 rtt 0.08 loses 1
             bulk 0.45 rtt 0.08 loses 1
@@ -213,7 +229,8 @@ struct CongestionControlTests {
 
     /// RFC 6675 section 5, RFC 5681 section 3.2: one reduction for all that one window loses.
     @Test func lossesOfOneWindowReduceOnce() {
-        play("""
+        play(
+            """
             newreno
             \(Self.steady)
             bulk 0.6 rtt 0.08 loses 5
@@ -225,7 +242,8 @@ struct CongestionControlTests {
 
     /// RFC 6937 section 3: half of what is delivered is sent, while more is in flight than shall be.
     @Test func recoverySendsInProportion() {
-        play("""
+        play(
+            """
             newreno
             established
             write 30000
@@ -242,7 +260,8 @@ struct CongestionControlTests {
 
     /// RFC 6937 section 3: at the end as much is in flight as shall be.
     @Test func recoveryEndsAtTheThreshold() {
-        play("""
+        play(
+            """
             newreno
             established
             write 40000
@@ -257,7 +276,8 @@ struct CongestionControlTests {
 
     /// RFC 6937 section 3 (slow start reduction bound): heavy losses are refilled gently, and to ssthresh (half) at most.
     @Test func heavyLossesAreRefilledGently() {
-        play("""
+        play(
+            """
             newreno
             established
             write 40000
@@ -275,7 +295,8 @@ struct CongestionControlTests {
     /// RFC 7661 section 4.1, RFC 9438 section 5.8: a window that is not used does not grow.
     @Test func anUnusedWindowDoesNotGrow() {
         let rounds = (0..<10).map { "write 1000\nskip\n+0.1 < . ack \($0 * 1000 + 1001)" }
-        play("""
+        play(
+            """
             established
             \(rounds.joined(separator: "\n"))
             write 50000
@@ -286,7 +307,8 @@ struct CongestionControlTests {
 
     /// RFC 5681 section 4.1, RFC 7661 section 4.4: what was learned long ago is not counted upon.
     @Test func anIdleConnectionBeginsAnew() {
-        play("""
+        play(
+            """
             established
             write 10000
             > data 1:10001

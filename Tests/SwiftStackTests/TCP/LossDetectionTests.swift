@@ -9,7 +9,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, steps 4 and 5: a quarter of the least round trip (25 ms) after its time, a segment is lost.
     @Test func aSingleReportIsEnoughAfterTheReorderingWindow() {
-        play("""
+        play(
+            """
             established
             write 2000
             > data 1:2001
@@ -21,7 +22,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 4: until reordering is seen, three segments beyond are enough at once.
     @Test func threeReportsEndTheWait() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 < . ack 1 <sack 1001:3001>
             +0.01 < . ack 1 <sack 1001:4001>
@@ -31,7 +33,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 3.3: what is only late is not sent again.
     @Test func aLittleReorderingSendsNothingAgain() {
-        play("""
+        play(
+            """
             established
             write 3000
             > data 1:3001
@@ -44,7 +47,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 4: where there was reordering, it is time alone that counts.
     @Test func afterReorderingThreeReportsAreNotEnough() {
-        play("""
+        play(
+            """
             established
             write 3000
             > data 1:3001
@@ -60,7 +64,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 5: many losses at once.
     @Test func allThatIsOverdueIsSentAgain() {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -76,7 +81,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 3.2: a retransmission that got lost is found by what was sent after it.
     @Test func aLostRetransmissionIsFound() {
-        play("""
+        play(
+            """
             established
             write 20000
             > data 1:10001
@@ -94,7 +100,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 2: an ACK that must be of the first transmission (sooner than the least round trip) measures nothing.
     @Test func anACKTooSoonAfterARetransmissionMeasuresNothing() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 < . ack 1 <sack 1001:4001>
             > . 1:1001(1000)
@@ -105,7 +112,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 9.2: the time-out stays the last resort.
     @Test func withoutAnyReportTheTimerRuns() {
-        play("""
+        play(
+            """
             established
             write 1000
             > . 1:1001(1000)
@@ -117,7 +125,8 @@ struct LossDetectionTests {
     /// whose round trip is more than half of the RTO would end in one.
     @Test func theTimerBeginsAnewWithAFastRetransmission() {
         let rounds = (0..<12).map { "write 1000\nskip\n+0.15 < . ack \($0 * 1000 + 1001)" }
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.15 < S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>
@@ -137,7 +146,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.2: after two round trips without an answer the last segment goes again.
     @Test func theTailIsProbed() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -147,7 +157,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: once; then the retransmission timer, begun anew.
     @Test func aProbeIsFollowedByTheTimeout() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -158,7 +169,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: new data are the better probe.
     @Test func newDataProbeWhereThereAreAny() {
-        play("""
+        play(
+            """
             established
             write 12000
             > data 1:10001
@@ -168,7 +180,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: … if the peer's window has room for them.
     @Test func aFullWindowIsProbedWithTheLastSegment() {
-        play("""
+        play(
+            """
             established no scale win 3000
             write 5000
             > data 1:3001
@@ -178,7 +191,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.2: what is acknowledged puts the probe off.
     @Test func acknowledgmentsPutTheProbeOff() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -189,7 +203,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.4.2 and figure of section 3.5: the probe's report finds the losses before it.
     @Test func theAnswerToAProbeFindsTheLosses() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -202,7 +217,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.4: a probe that was not needed costs nothing.
     @Test func anUnneededProbeCostsNoWindow() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.2 > P. 9001:10001(1000)
             +0.05 < . ack 10001
@@ -214,7 +230,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.4.2: a probe that mended a loss tells of congestion.
     @Test func aProbeThatMendsALossCostsWindow() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.2 > P. 9001:10001(1000)
             +0.1 < . ack 10001
@@ -229,7 +246,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.1: only for a peer with SACK.
     @Test func withoutSACKThereIsNoProbe() {
-        play("""
+        play(
+            """
             established no sack
             write 4000
             > data 1:4001
@@ -240,7 +258,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: a FIN is a tail, too.
     @Test func aFINIsProbedToo() {
-        play("""
+        play(
+            """
             established
             write 2000
             shutdown

@@ -116,6 +116,7 @@ struct ScriptFailure: Error, CustomStringConvertible {
     var trace: [String] = []
 
     var description: String {
-        "line \(line): \(text)\n  \(reason)" + (trace.isEmpty ? "" : "\n  so far:\n    " + trace.joined(separator: "\n    "))
+        "line \(line): \(text)\n  \(reason)"
+            + (trace.isEmpty ? "" : "\n  so far:\n    " + trace.joined(separator: "\n    "))
     }
 }

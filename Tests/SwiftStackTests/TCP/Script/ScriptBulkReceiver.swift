@@ -60,7 +60,9 @@ struct ScriptBulkReceiver {
         unacknowledged = 0
         var pattern = SegmentPattern(flags: .ack)
         pattern.acknowledgment = next
-        if let latest, let island = islands.first(where: { $0.overlaps(latest) }) { pattern.options.sackBlocks = [island] }
+        if let latest, let island = islands.first(where: { $0.overlaps(latest) }) {
+            pattern.options.sackBlocks = [island]
+        }
         answers.append((time, pattern))
     }
 }

@@ -49,7 +49,8 @@ enum ScriptParser {
         case "accept": return .accept
         case "write":
             return .write(
-                count: try integer(words.first, "write"), more: words.contains("more"), takes: try value("takes", words))
+                count: try integer(words.first, "write"), more: words.contains("more"), takes: try value("takes", words)
+            )
         case "read":
             let limit = words.first == "all" ? Int.max : try integer(words.first, "read")
             return .read(limit: limit, gives: try value("gives", words))
@@ -142,7 +143,8 @@ extension ScriptParser {
         let ends = word.split(separator: "~").map { nanoseconds($0.drop { $0 == "+" }) }
         switch (ends.count, ends.first ?? nil, ends.last ?? nil) {
         case (1, let time?, _): return isRelative ? .after(time) : .at(time)
-        case (2, let low?, let high?) where low <= high: return isRelative ? .afterBetween(low, high) : .between(low, high)
+        case (2, let low?, let high?) where low <= high:
+            return isRelative ? .afterBetween(low, high) : .between(low, high)
         default: throw Fault("\(word) is not a time")
         }
     }
