@@ -58,15 +58,17 @@ struct CongestionController {
         if slowStart.measured(roundTrip, acknowledged: acknowledged, sendNext: sendNext) { slowStartThreshold = window }
     }
 
-    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). CUBIC
-    /// reduces the window, which has not grown without use (RFC 9438 section 4.6).
+    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). For CUBIC
+    /// (RFC 9438 section 4.6) at least the initial window counts as in use: a small loss while there is little to send does
+    /// not make the next transfer slow.
     mutating func reduce(flight: Int, segment: Int) {
         beforeReduction = (window, slowStartThreshold)
         switch avoidance {
         case .newReno:
             slowStartThreshold = max(min(window, flight) / 2, 2 * segment)
         case .cubic(var algorithm):
-            slowStartThreshold = max(algorithm.reduced(window: window, segment: segment), 2 * segment)
+            let used = min(window, max(flight, Self.initialWindow(segment: segment)))
+            slowStartThreshold = max(algorithm.reduced(window: used, segment: segment), 2 * segment)
             avoidance = .cubic(algorithm)
         }
     }

@@ -5,7 +5,8 @@ import Testing
 struct ClosingTests {
     /// RFC 9293 section 3.6, figure 12: case 1.
     @Test func anActiveCloseTakesFourSegments() {
-        play("""
+        play(
+            """
             established
             close
             > F. 1:1(0) ack 1
@@ -24,7 +25,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.6: case 2.
     @Test func aPassiveCloseTakesFourSegments() {
-        play("""
+        play(
+            """
             established
             < F. 1:1(0) ack 1
             +0~+0.04 > . 1:1(0) ack 2
@@ -42,7 +44,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.6, figure 13: case 3.
     @Test func bothSidesMayCloseAtOnce() {
-        play("""
+        play(
+            """
             established
             close
             > F. 1:1(0) ack 1
@@ -57,7 +60,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.10.7.4, eighth check, FIN-WAIT-1.
     @Test func aFINThatAcknowledgesOursLeadsToTimeWait() {
-        play("""
+        play(
+            """
             established
             close
             > F. 1:1(0) ack 1
@@ -69,7 +73,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.10.4: the FIN comes after all that was written.
     @Test func theFINFollowsTheData() {
-        play("""
+        play(
+            """
             established
             write 12500
             close
@@ -84,7 +89,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.6 (MAY-1): the other direction stays open.
     @Test func afterAHalfCloseDataStillCome() {
-        play("""
+        play(
+            """
             established
             shutdown
             > F. 1:1(0) ack 1
@@ -102,7 +108,8 @@ struct ClosingTests {
     }
 
     @Test func inFINWAIT1DataStillCome() {
-        play("""
+        play(
+            """
             established
             shutdown
             > F. 1:1(0) ack 1
@@ -113,7 +120,8 @@ struct ClosingTests {
     }
 
     @Test func inCLOSEWAITDataStillGo() {
-        play("""
+        play(
+            """
             established
             < F. 1:1(0) ack 1
             +0~+0.04 > . ack 2
@@ -126,7 +134,8 @@ struct ClosingTests {
     }
 
     @Test func aClosedDirectionTakesNothing() {
-        play("""
+        play(
+            """
             established
             shutdown
             > F. 1:1(0) ack 1
@@ -138,7 +147,8 @@ struct ClosingTests {
     }
 
     @Test func closingTwiceIsClosingOnce() {
-        play("""
+        play(
+            """
             established
             close
             > F. 1:1(0) ack 1
@@ -152,7 +162,8 @@ struct ClosingTests {
 
     /// The user reads to the end, and then finds the end.
     @Test func whatCameBeforeTheFINCanBeRead() {
-        play("""
+        play(
+            """
             established
             < FP. 1:1001(1000) ack 1
             +0~+0.04 > . ack 1002
@@ -168,7 +179,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.6.1 (SHLD-3), RFC 2525 section 2.17.
     @Test func closingWithUnreadDataResets() {
-        play("""
+        play(
+            """
             established
             < P. 1:1001(1000) ack 1
             +0.1 skip
@@ -182,7 +194,8 @@ struct ClosingTests {
     /// RFC 9293 section 3.6.1 (SHLD-3)
     @Test(arguments: [Situation.finWait1, .finWait2])
     func dataAfterACloseAreReset(_ situation: Situation) {
-        play("""
+        play(
+            """
             \(situation.script.replacing("shutdown", with: "close"))
             < P. 1:1001(1000) ack \(situation == .finWait1 ? 1 : 2)
             > R? 2:2(0)
@@ -192,7 +205,8 @@ struct ClosingTests {
     }
 
     @Test func closingAfterAHalfCloseResetsOnlyForData() {
-        play("""
+        play(
+            """
             established
             shutdown
             > F. 1:1(0) ack 1
@@ -205,9 +219,10 @@ struct ClosingTests {
             """)
     }
 
-    /// RFC 9293 section 3.6 (MUST-12 for the user): the data before the FIN are what counts.
+    /// RFC 9293 section 3.6.1: a FIN loses no data, so it is no reason for a reset.
     @Test func aFINAfterACloseIsNoData() {
-        play("""
+        play(
+            """
             established
             close
             > F. 1:1(0) ack 1
@@ -221,7 +236,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.10.7.4, eighth check (MUST-13).
     @Test func aFINThatComesAgainRestartsTimeWait() {
-        play("""
+        play(
+            """
             time wait 10s
             \(Situation.timeWait.script)
             +8 < F. 1:1(0) ack 2
@@ -232,7 +248,8 @@ struct ClosingTests {
     }
 
     @Test func timeWaitLastsAsConfigured() {
-        play("""
+        play(
+            """
             time wait 10s
             \(Situation.timeWait.script)
             +9 expect state timeWait
@@ -242,7 +259,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.10.7.4, eighth check, LAST-ACK: the FIN goes again until it is acknowledged.
     @Test func inLASTACKTheFINIsSentAgain() {
-        play("""
+        play(
+            """
             \(Situation.lastAck.script)
             +0.2~+0.5 > F. 1:1(0) ack 2
             +0.1 < . 2:2(0) ack 2
@@ -251,7 +269,8 @@ struct ClosingTests {
     }
 
     @Test func aFINWithoutAnAnswerTimesOut() {
-        play("""
+        play(
+            """
             \(Situation.lastAck.script)
             * skip
             expect closed timedOut
@@ -261,7 +280,8 @@ struct ClosingTests {
 
     /// RFC 9293 section 3.10.7.4, fifth check: what acknowledges the data, but not the FIN.
     @Test func anACKOfTheDataIsNoACKOfTheFIN() {
-        play("""
+        play(
+            """
             established
             link full
             write 500
@@ -278,7 +298,8 @@ struct ClosingTests {
 
     /// A whole connection, and nothing left.
     @Test func afterAllThatNothingIsLeft() {
-        play("""
+        play(
+            """
             established timestamps
             write 25000
             close

@@ -5,7 +5,8 @@ import Testing
 struct DataTests {
     /// RFC 9293 section 3.10.7.4: what is next is the user's.
     @Test func dataInOrderCanBeRead() {
-        play("""
+        play(
+            """
             established
             < P. 1:1001(1000) ack 1
             expect event canRead
@@ -17,7 +18,8 @@ struct DataTests {
     }
 
     @Test func readingTakesAsMuchAsItWants() {
-        play("""
+        play(
+            """
             established
             < . 1:1001(1000) ack 1
             < P. 1001:1501(500) ack 1
@@ -32,7 +34,8 @@ struct DataTests {
 
     /// Receive offload: segments that were joined are as good as by themselves.
     @Test func joinedSegmentsAreTaken() {
-        play("""
+        play(
+            """
             established
             < P. 1:40001(40000) ack 1 count 40
             > . 1:1(0) ack 40001
@@ -41,7 +44,8 @@ struct DataTests {
     }
 
     @Test func singleBytesAddUp() {
-        play("""
+        play(
+            """
             established
             \((1...200).map { "< P. \($0):\($0 + 1)(1) ack 1" }.joined(separator: "\n"))
             +0.1 skip
@@ -50,9 +54,10 @@ struct DataTests {
             """)
     }
 
-    /// RFC 9293 section 3.8.6.3 (MUST-58), RFC 5681 section 4.2: the missing piece is asked for at once.
+    /// RFC 9293 section 3.8.6.3 (SHLD-31, MAY-13), RFC 5681 section 4.2: the missing piece is asked for at once.
     @Test func dataOutOfOrderWaitForWhatIsMissing() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             > . 1:1(0) ack 1
@@ -66,7 +71,8 @@ struct DataTests {
     }
 
     @Test func severalGapsAreFilledInAnyOrder() {
-        play("""
+        play(
+            """
             established
             < . 4001:5001(1000) ack 1
             < . 2001:3001(1000) ack 1
@@ -86,7 +92,8 @@ struct DataTests {
         ("is the same", "< . 1:1001(1000) ack 1 other", 1001),
     ])
     func whatOverlapsDataInOrderIsTrimmed(_ what: String, _ line: String, _ next: Int) {
-        play("""
+        play(
+            """
             established
             < . 1:1001(1000) ack 1
             \(line)
@@ -99,11 +106,13 @@ struct DataTests {
     }
 
     @Test(arguments: [
-        ("begins before", "1501:2501(1000)", 1001), ("ends behind", "2501:3501(1000)", 1001), ("covers", "1001:4001(3000)", 1001),
+        ("begins before", "1501:2501(1000)", 1001), ("ends behind", "2501:3501(1000)", 1001),
+        ("covers", "1001:4001(3000)", 1001),
         ("lies within", "2201:2301(100)", 1001), ("is the same", "2001:3001(1000)", 1001),
     ])
     func whatOverlapsDataOutOfOrderIsTrimmed(_ what: String, _ range: String, _ next: Int) {
-        play("""
+        play(
+            """
             established
             < . 2001:3001(1000) ack 1
             < . \(range) ack 1
@@ -116,7 +125,8 @@ struct DataTests {
 
     /// Whatever a peer says the second time, the user reads what it said first (as all stacks do; RFC 9293 leaves it open).
     @Test func whatCameFirstWins() {
-        play("""
+        play(
+            """
             established
             < . 2001:3001(1000) ack 1
             < . 2001:3001(1000) ack 1 other
@@ -131,7 +141,8 @@ struct DataTests {
 
     /// Pieces without end must not cost memory without end: those that are too many are as if they had got lost.
     @Test func veryManyPiecesOutOfOrderAreBounded() {
-        play("""
+        play(
+            """
             established
             \((1...2000).map { "< . \(2 * $0):\(2 * $0 + 1)(1) ack 1" }.joined(separator: "\n"))
             skip
@@ -145,9 +156,10 @@ struct DataTests {
             """)
     }
 
-    /// RFC 9293 section 3.10.7.4, first check (MUST-4 of the window): the part that fits is taken.
+    /// RFC 9293 section 3.10.7.4, first check: the part that fits is taken.
     @Test func dataBeyondTheWindowAreTrimmed() {
-        play("""
+        play(
+            """
             window 3000
             established no scale
             < . 1:4001(4000) ack 1 count 4
@@ -158,7 +170,8 @@ struct DataTests {
     }
 
     @Test func dataOutOfOrderBeyondTheWindowAreTrimmed() {
-        play("""
+        play(
+            """
             window 3000
             established no scale
             < . 2001:4001(2000) ack 1 count 2
@@ -168,13 +181,14 @@ struct DataTests {
             """)
     }
 
-    /// RFC 9293 section 3.8.6 (MUST-60): control is seen at its place in the sequence.
+    /// RFC 9293 section 3.10.7.4, first check: a FIN has its place in the sequence, and may lie beyond the window.
     @Test func aFINBeyondTheWindowIsNotThereYet() {
-        play("""
+        play(
+            """
             window 1000
             established no scale
             < F. 1:1001(1000) ack 1
-            > . 1:1(0) ack 1001 win 0
+            +0~+0.04 > . 1:1(0) ack 1001 win 0
             expect no finished
             expect state established
             read 1000
@@ -186,7 +200,8 @@ struct DataTests {
     }
 
     @Test func aFINWaitsForTheDataBeforeIt() {
-        play("""
+        play(
+            """
             established
             < F. 1001:2001(1000) ack 1
             > . 1:1(0) ack 1
@@ -206,7 +221,8 @@ struct DataTests {
 extension DataTests {
     /// RFC 9293 section 3.9.1.2 (MUST-61): PSH where the user's data end.
     @Test func aWriteIsCutToSegmentsAndTheLastIsPushed() {
-        play("""
+        play(
+            """
             established
             write 2500
             > . 1:1001(1000) ack 1 nopush
@@ -217,7 +233,8 @@ extension DataTests {
 
     /// RFC 9293 section 3.7.4: without Nagle's algorithm nothing waits.
     @Test func smallWritesGoAtOnce() {
-        play("""
+        play(
+            """
             established
             write 1
             > P. 1:2(1) ack 1
@@ -230,7 +247,8 @@ extension DataTests {
 
     /// SHLD-27: what could not go yet is joined.
     @Test func writesThatWaitedAreJoined() {
-        play("""
+        play(
+            """
             established
             link full
             write 300
@@ -244,7 +262,8 @@ extension DataTests {
     }
 
     @Test func aFullLinkGetsTheRestLater() {
-        play("""
+        play(
+            """
             offload
             outgoing 1000
             established
@@ -261,7 +280,8 @@ extension DataTests {
 
     /// Segmentation offload: whole segments leave together, as many as the window has room for.
     @Test func segmentsLeaveJoined() {
-        play("""
+        play(
+            """
             offload
             established
             write 9500
@@ -270,7 +290,8 @@ extension DataTests {
     }
 
     @Test func whileMoreIsToComeOnlyWholeSegmentsLeave() {
-        play("""
+        play(
+            """
             offload
             outgoing 4500
             established
@@ -281,9 +302,10 @@ extension DataTests {
             """)
     }
 
-    /// RFC 9293 section 3.8.6.3 (MUST-59): acknowledgments are not sent alone when there are data to go.
+    /// RFC 9293 section 3.8.6.3 (MUST-58): acknowledgments are not sent alone when there are data to go.
     @Test func anACKRidesOnData() {
-        play("""
+        play(
+            """
             established
             < P. 1:101(100) ack 1
             +0.01 write 100
@@ -293,7 +315,8 @@ extension DataTests {
     }
 
     @Test func theSendBufferIsBoundedAndTellsOfRoom() {
-        play("""
+        play(
+            """
             send buffer 5000
             established
             expect room 5000
@@ -312,7 +335,8 @@ extension DataTests {
 
     /// RFC 9293 section 3.10.2: room found without a refusal before is not told of.
     @Test func roomIsToldOfOnlyWhereItWasMissed() {
-        play("""
+        play(
+            """
             established
             write 1000
             > data 1:1001
@@ -322,7 +346,8 @@ extension DataTests {
     }
 
     @Test func aSmallSendBufferGrowsWithTheConnection() {
-        play("""
+        play(
+            """
             send buffer 20000 max 1000000
             established
             bulk 1.0 rtt 0.1
@@ -332,7 +357,8 @@ extension DataTests {
 
     /// RFC 5927 section 4.1
     @Test func whatIsInFlightIsKnown() {
-        play("""
+        play(
+            """
             established
             expect not in flight 1
             write 1000
@@ -349,7 +375,8 @@ extension DataTests {
 
     /// RFC 9293 section 3.10.7.4, fifth check: an ACK may end anywhere.
     @Test func anACKMayCoverAPartOfASegment() {
-        play("""
+        play(
+            """
             established no sack
             write 2000
             > data 1:2001
@@ -360,18 +387,22 @@ extension DataTests {
             """)
     }
 
-    @Test func aHundredMegabytesArriveWhole() {
-        play("""
+    @Test func aLongTransferArrivesWhole() {
+        play(
+            """
+            send buffer 400000
             established
-            bulk 3.0 rtt 0.01
-            expect flight >=500000
+            bulk 0.3 rtt 0.01
+            expect flight >=200000
             """)
     }
 
     @Test func aTransferSurvivesManyLosses() {
-        play("""
+        play(
+            """
+            send buffer 200000
             established
-            bulk 1.0 rtt 0.02
+            bulk 0.2 rtt 0.02
             bulk 1.0 rtt 0.02 loses 1
             bulk 1.0 rtt 0.02 loses 20
             bulk 3.0 rtt 0.02 loses 300

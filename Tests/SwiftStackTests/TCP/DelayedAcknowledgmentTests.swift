@@ -6,7 +6,8 @@ struct DelayedAcknowledgmentTests {
     /// SHLD-18, MUST-40: within half a second.
     @Test(arguments: [("40ms", "0.04"), ("200ms", "0.2"), ("10ms", "0.01")])
     func aSingleSegmentIsAcknowledgedAfterTheDelay(_ delay: String, _ seconds: String) {
-        play("""
+        play(
+            """
             delay \(delay)
             established
             < P. 1:101(100) ack 1
@@ -17,7 +18,8 @@ struct DelayedAcknowledgmentTests {
 
     /// SHLD-19
     @Test func everySecondFullSegmentIsAcknowledgedAtOnce() {
-        play("""
+        play(
+            """
             established
             < . 1:1461(1460) ack 1
             expect nothing
@@ -32,7 +34,8 @@ struct DelayedAcknowledgmentTests {
     }
 
     @Test func joinedSegmentsAreAcknowledgedOnceAndAtOnce() {
-        play("""
+        play(
+            """
             established
             < . 1:5841(5840) ack 1 count 4
             > . 1:1(0) ack 5841
@@ -41,7 +44,8 @@ struct DelayedAcknowledgmentTests {
     }
 
     @Test func theDelayRunsFromTheFirstSegment() {
-        play("""
+        play(
+            """
             established
             < P. 1:101(100) ack 1
             +0.03 < P. 101:201(100) ack 1
@@ -50,9 +54,10 @@ struct DelayedAcknowledgmentTests {
             """)
     }
 
-    /// MUST-59: once said with data, it is said.
+    /// MUST-58: once said with data, it is said.
     @Test func dataEndTheDelay() {
-        play("""
+        play(
+            """
             established
             < . 1:1461(1460) ack 1
             write 100
@@ -65,7 +70,8 @@ struct DelayedAcknowledgmentTests {
 
     /// RFC 5681 section 4.2: whatever does not fit the order.
     @Test func aSegmentOutOfOrderIsAnsweredAtOnceEachTime() {
-        play("""
+        play(
+            """
             established
             < . 1001:1101(100) ack 1
             > . 1:1(0) ack 1
@@ -77,7 +83,8 @@ struct DelayedAcknowledgmentTests {
     }
 
     @Test func aSegmentThatFillsAPartOfAGapIsAcknowledgedAtOnce() {
-        play("""
+        play(
+            """
             established
             < . 1001:1101(100) ack 1
             > . 1:1(0) ack 1
@@ -88,7 +95,8 @@ struct DelayedAcknowledgmentTests {
 
     /// RFC 9293 section 3.10.7.4, first check: the peer did not get the acknowledgment.
     @Test func aDuplicateIsAcknowledgedAtOnce() {
-        play("""
+        play(
+            """
             established
             < P. 1:101(100) ack 1
             +0.04 > . 1:1(0) ack 101
@@ -98,7 +106,8 @@ struct DelayedAcknowledgmentTests {
     }
 
     @Test func aFINIsAcknowledgedOnce() {
-        play("""
+        play(
+            """
             established
             < FP. 1:101(100) ack 1
             +0~+0.04 > . 1:1(0) ack 102
@@ -108,7 +117,8 @@ struct DelayedAcknowledgmentTests {
 
     /// RFC 9293 section 3.4: an ACK without data is not acknowledged, or there would be no end.
     @Test func anACKIsNotAcknowledged() {
-        play("""
+        play(
+            """
             established
             < . ack 1
             < . ack 1
@@ -118,7 +128,8 @@ struct DelayedAcknowledgmentTests {
     }
 
     @Test func theDelayIsOverWithTheConnection() {
-        play("""
+        play(
+            """
             established
             < P. 1:101(100) ack 1
             < R 101:101(0)

@@ -20,7 +20,8 @@ struct ExplicitCongestionNotificationTests {
     /// RFC 3168 section 6.1.1: a peer that does not know it, and one that only echoes what it got.
     @Test(arguments: ["S.", "S.EW", "S.W"])
     func aPeerMayNotKnowIt(_ flags: String) {
-        play("""
+        play(
+            """
             ecn
             connect
             > SEW 0:0(0)
@@ -39,7 +40,8 @@ struct ExplicitCongestionNotificationTests {
 
     /// RFC 3168 sections 6.1.1, 6.1.4 and 6.1.5
     @Test func SYNsACKsAndRetransmissionsAreNotMarked() {
-        play("""
+        play(
+            """
             ecn
             connect
             > SEW 0:0(0) noect
@@ -53,7 +55,8 @@ struct ExplicitCongestionNotificationTests {
 
     /// RFC 3168 section 6.1.3: said until the sender has reduced its window.
     @Test func congestionIsEchoedUntilThePeerHasReducedItsWindow() {
-        play("""
+        play(
+            """
             established ecn
             < . 1:2921(2920) ack 1 ce count 2
             > .E 1:1(0) ack 2921
@@ -66,7 +69,8 @@ struct ExplicitCongestionNotificationTests {
 
     /// RFC 3168 section 6.1.3: a mark together with CWR begins it anew.
     @Test func congestionAfterTheReductionIsEchoedAgain() {
-        play("""
+        play(
+            """
             established ecn
             < . 1:2921(2920) ack 1 ce count 2
             > .E 1:1(0) ack 2921
@@ -80,7 +84,8 @@ struct ExplicitCongestionNotificationTests {
     }
 
     @Test func dataCarryTheEchoToo() {
-        play("""
+        play(
+            """
             established ecn
             < . 1:2921(2920) ack 1 ce count 2
             > .E 1:1(0) ack 2921
@@ -91,7 +96,8 @@ struct ExplicitCongestionNotificationTests {
 
     /// RFC 3168 section 6.1.2: as for a loss; CWR with the next new data, and on the first of them only.
     @Test func anEchoReducesTheWindow() {
-        play("""
+        play(
+            """
             newreno
             established ecn
             write 30000
@@ -106,7 +112,8 @@ struct ExplicitCongestionNotificationTests {
 
     /// RFC 3168 section 6.1.2: once in a round trip.
     @Test func severalEchoesReduceItOnce() {
-        play("""
+        play(
+            """
             newreno
             established ecn
             write 40000
@@ -122,7 +129,8 @@ struct ExplicitCongestionNotificationTests {
     }
 
     @Test func withoutAgreementAnEchoMeansNothing() {
-        play("""
+        play(
+            """
             established
             write 30000
             > data 1:10001
@@ -135,7 +143,8 @@ struct ExplicitCongestionNotificationTests {
 
     /// RFC 3168 section 6.1.1.1: paths that drop such SYNs.
     @Test func aSYNThatGetsLostDoesNotAskAgainForEver() {
-        play("""
+        play(
+            """
             ecn
             connect
             > SEW 0:0(0)

@@ -13,7 +13,8 @@ struct FastRecoveryTests {
 
     /// RFC 5681 section 3.2: the third duplicate.
     @Test func threeDuplicatesSendTheFirstSegmentAgain() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 < . ack 1
             < . ack 1
@@ -40,7 +41,8 @@ struct FastRecoveryTests {
 
     /// RFC 6582 section 3.2, step 2: it is sent again once.
     @Test func moreDuplicatesSendNothingAgain() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 \(Self.duplicates)
             < . ack 1
@@ -52,7 +54,8 @@ struct FastRecoveryTests {
 
     /// RFC 6582 section 3.2, step 3: a partial acknowledgment means another loss.
     @Test func aPartialAcknowledgmentSendsTheNextLossAgain() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 \(Self.duplicates)
             < . ack 1
@@ -67,7 +70,8 @@ struct FastRecoveryTests {
 
     /// RFC 6582 section 3.2, step 3: a full acknowledgment ends recovery; duplicates that are late start no new one.
     @Test func aFullAcknowledgmentEndsRecovery() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 \(Self.duplicates)
             < . ack 1
@@ -82,7 +86,8 @@ struct FastRecoveryTests {
 
     /// RFC 5681 section 3.2, step 6: half of what was in flight, and linear growth from there.
     @Test func recoveryHalvesTheWindow() {
-        play("""
+        play(
+            """
             newreno
             established no sack
             write 10000
@@ -99,7 +104,8 @@ struct FastRecoveryTests {
 
     /// RFC 3042: each of the first two duplicates lets one new segment go.
     @Test func limitedTransmit() {
-        play("""
+        play(
+            """
             newreno
             established no sack
             write 20000
@@ -115,7 +121,8 @@ struct FastRecoveryTests {
 
     /// RFC 5681 section 3.2, step 4, or RFC 6937: what leaves the network makes room.
     @Test func duplicatesLetNewDataGo() {
-        play("""
+        play(
+            """
             newreno
             established no sack
             write 20000
@@ -129,7 +136,8 @@ struct FastRecoveryTests {
 
     /// RFC 6582 section 3.2, step 1 (recover): duplicates of before a time-out are no new loss.
     @Test func duplicatesAfterATimeoutDoNotRecoverAgain() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.3 > . 1:1001(1000)
             +0.01 \(Self.duplicates)
@@ -141,7 +149,8 @@ struct FastRecoveryTests {
 
     /// RFC 6582 section 3.2: the timer is the last resort in recovery too.
     @Test func aLostRetransmissionTimesOut() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 \(Self.duplicates)
             < . ack 1

@@ -3,9 +3,10 @@
 import Testing
 
 struct HandshakeTests {
-    /// RFC 9293 section 3.5, figure 6 (MUST-10, MUST-11).
+    /// RFC 9293 section 3.5, figure 6.
     @Test func anActiveOpenTakesThreeSegments() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             expect state synSent
@@ -19,7 +20,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.10.7.2
     @Test func aPassiveOpenTakesThreeSegments() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1460>
             > S. 0:0(0) ack 1
@@ -34,7 +36,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.7.1 (SHLD-5), RFC 7323 sections 2.2 and 3.2 (TSecr is 0 where there is no ACK), RFC 2018 section 2.
     @Test func theSYNOffersAllThereIs() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0) win 65535 <mss 1460,sackOK,TS ecr zero,wscale 7>
             """)
@@ -42,7 +45,8 @@ struct HandshakeTests {
 
     @Test(arguments: [
         ("no sack", "mss 1460,!sackOK,TS ecr zero,wscale 7"), ("no timestamps", "mss 1460,sackOK,!TS,wscale 7"),
-        ("no scale", "mss 1460,sackOK,!wscale"), ("mss 1220", "mss 1220"), ("scale 2", "wscale 2"), ("scale 0", "wscale 0"),
+        ("no scale", "mss 1460,sackOK,!wscale"), ("mss 1220", "mss 1220"), ("scale 2", "wscale 2"),
+        ("scale 0", "wscale 0"),
     ])
     func theSYNOffersWhatIsConfigured(_ word: String, _ options: String) {
         play("\(word)\nconnect\n> S 0:0(0) <\(options)>")
@@ -60,7 +64,8 @@ struct HandshakeTests {
 
     /// RFC 7323 sections 1.3 and 3.2, RFC 2018 section 2: what this side did not offer is not in force, whatever the answer says.
     @Test func whatWasNotOfferedIsNotInForce() {
-        play("""
+        play(
+            """
             no scale
             no timestamps
             no sack
@@ -77,7 +82,8 @@ struct HandshakeTests {
 
     /// RFC 6298 section 2.1 and 5.5: after a second, then twice as long each time; RFC 9293 section 3.8.3 gives up.
     @Test func aSYNWithoutAnAnswerIsSentAgain() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             1.0 > S 0:0(0)
@@ -92,7 +98,8 @@ struct HandshakeTests {
     }
 
     @Test func aConfiguredNumberOfRetriesIsKept() {
-        play("""
+        play(
+            """
             syn retries 1
             rto initial 500ms
             connect
@@ -106,7 +113,8 @@ struct HandshakeTests {
 
     /// RFC 6298 section 2.1, RFC 9293 section 3.8.1
     @Test func aSYNACKWithoutAnAnswerIsSentAgain() {
-        play("""
+        play(
+            """
             syn retries 2
             accept
             < S 0:0(0) win 65535 <mss 1460>
@@ -118,9 +126,10 @@ struct HandshakeTests {
             """)
     }
 
-    /// RFC 9293 section 3.10.7.4 (MUST-9): the SYN came twice, the answer got lost.
+    /// RFC 9293 section 3.10.7.4: the SYN came twice, the answer got lost.
     @Test func aSYNThatComesAgainIsAnswered() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1460>
             > S. 0:0(0) ack 1
@@ -134,7 +143,8 @@ struct HandshakeTests {
 
     /// RFC 6298 section 5.7: a RTO below three seconds is three once the SYN was sent again.
     @Test func aLostSYNMakesTheTimeoutThreeSeconds() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             1.0 > S 0:0(0)
@@ -148,7 +158,8 @@ struct HandshakeTests {
 
     /// RFC 5681 section 3.1, RFC 6928 section 2: a path that loses SYNs gets one segment at first.
     @Test func aSYNLostTwiceMakesTheInitialWindowOneSegment() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             1.0 > S 0:0(0)
@@ -163,7 +174,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.10.7.3: data with a SYN may wait, but are not lost.
     @Test func dataInASYNACKAreDeliveredOnce() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.1 < S. 0:100(100) ack 1 win 65535 <mss 1460>
@@ -177,7 +189,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.10.7.4: the third segment of the handshake may carry data, and a FIN.
     @Test func theLastSegmentOfTheHandshakeMayCarryData() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1460>
             > S. 0:0(0) ack 1
@@ -189,7 +202,8 @@ struct HandshakeTests {
     }
 
     @Test func theLastSegmentOfTheHandshakeMayCarryAFIN() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1460>
             > S. 0:0(0) ack 1
@@ -203,7 +217,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.10.4: data wait for the connection.
     @Test func whatIsWrittenEarlyIsSentOnceOpen() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             write 1500
@@ -215,7 +230,8 @@ struct HandshakeTests {
     }
 
     @Test func whatIsWrittenEarlyIsSentOnceAccepted() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1000>
             > S. 0:0(0) ack 1
@@ -228,7 +244,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.10.4, SYN-RECEIVED: the FIN follows the data.
     @Test func aCloseBeforeTheHandshakeIsOverFollowsTheData() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1000>
             > S. 0:0(0) ack 1
@@ -244,7 +261,8 @@ struct HandshakeTests {
     /// RFC 9293 section 3.10.4, SYN-SENT: nobody knows of the connection yet.
     @Test(arguments: ["close", "abort"])
     func aConnectionThatIsNotThereYetEndsWithoutASegment(_ action: String) {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             \(action)
@@ -256,7 +274,8 @@ struct HandshakeTests {
 
     /// RFC 9293 section 3.10.5, SYN-RECEIVED
     @Test func anAbortOfAHalfOpenConnectionTellsThePeer() {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss 1000>
             > S. 0:0(0) ack 1
@@ -273,7 +292,8 @@ extension HandshakeTests {
     /// RFC 9293 section 3.7.1 (MUST-15): 536 where the peer says nothing, 1220 for IPv6.
     @Test(arguments: [536, 1220])
     func aPeerThatAnnouncesNothingTakesTheDefault(_ size: Int) {
-        play("""
+        play(
+            """
             default mss \(size)
             connect
             > S 0:0(0)
@@ -288,7 +308,8 @@ extension HandshakeTests {
     /// RFC 9293 section 3.7.1 (MUST-14, MUST-16), RFC 6691: the less of both, options deducted.
     @Test(arguments: [(1460, "", 1460), (9000, "", 1460), (700, "", 700), (1000, ",TS val 1 ecr zero", 988)])
     func segmentsAreAsLongAsBothSidesTake(_ announced: Int, _ options: String, _ length: Int) {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss \(announced)\(options)>
             > S. 0:0(0) ack 1
@@ -302,7 +323,8 @@ extension HandshakeTests {
     /// No packet may hang the machine: what is impossibly small is something else.
     @Test(arguments: [0, 1, 12])
     func anImpossibleSegmentSizeDoesNoHarm(_ size: Int) {
-        play("""
+        play(
+            """
             accept
             < S 0:0(0) win 65535 <mss \(size),TS val 1 ecr zero>
             > S. 0:0(0) ack 1
@@ -317,10 +339,11 @@ extension HandshakeTests {
 // MARK: - Simultaneous open
 
 extension HandshakeTests {
-    /// RFC 9293 section 3.5, figure 7 (MUST-10).
+    /// RFC 9293 section 3.5, figure 7 (MUST-10, MUST-11).
     @Test(arguments: ["S. 0:0(0) ack 1 win 65535 <mss 1000>", ". 1:1(0) ack 1"])
     func bothSidesMayOpenAtOnce(_ last: String) {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.05 < S 0:0(0) win 65535 <mss 1000>
@@ -338,7 +361,8 @@ extension HandshakeTests {
 
     /// RFC 9293 section 3.10.7.3: sent again as a SYN-ACK.
     @Test func aSimultaneousOpenSurvivesLoss() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.5 < S 0:0(0) win 65535 <mss 1000>
@@ -349,7 +373,8 @@ extension HandshakeTests {
 
     /// RFC 9293 section 3.10.7.4: a reset in SYN-RECEIVED after an active open.
     @Test func aSimultaneousOpenCanBeRefused() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.5 < S 0:0(0) win 65535 <mss 1000>

@@ -22,7 +22,8 @@ struct KeepAliveTests {
 
     /// MUST-26: whatever arrives is a sign of life.
     @Test func anAnswerBeginsTheSilenceAnew() {
-        play("""
+        play(
+            """
             \(Self.established)
             +10 > . 0:0(0) ack 1
             +0.1 < . ack 1
@@ -34,7 +35,8 @@ struct KeepAliveTests {
 
     /// MUST-27 (it is configured), MUST-29: a probe without an answer is not the end yet.
     @Test func severalProbesWithoutAnAnswerAreTheEnd() {
-        play("""
+        play(
+            """
             \(Self.established)
             +10 > . 0:0(0) ack 1
             +1 > . 0:0(0) ack 1
@@ -47,7 +49,8 @@ struct KeepAliveTests {
     }
 
     @Test func anAnswerToTheLastProbeIsInTime() {
-        play("""
+        play(
+            """
             \(Self.established)
             +10 > . 0:0(0) ack 1
             +1 > . 0:0(0) ack 1
@@ -60,7 +63,8 @@ struct KeepAliveTests {
 
     /// MUST-26: only where nothing was sent or received for the time.
     @Test func dataPutTheProbeOff() {
-        play("""
+        play(
+            """
             \(Self.established)
             +6 < P. 1:101(100) ack 1
             +0~+0.04 > . ack 101
@@ -70,7 +74,8 @@ struct KeepAliveTests {
     }
 
     @Test func theProbeOfAConnectionThatHasSentLiesBeforeWhatIsNext() {
-        play("""
+        play(
+            """
             \(Self.established)
             write 1000
             > . 1:1001(1000)
@@ -81,7 +86,8 @@ struct KeepAliveTests {
 
     /// MUST-26: data in flight have a timer of their own.
     @Test func whileDataAreInFlightNobodyAsks() {
-        play("""
+        play(
+            """
             keepalive 500ms 500ms 2
             established no sack
             write 500
@@ -94,7 +100,8 @@ struct KeepAliveTests {
     }
 
     @Test func aHalfClosedConnectionIsKeptAliveToo() {
-        play("""
+        play(
+            """
             \(Self.established)
             < F. 1:1(0) ack 1
             +0~+0.04 > . ack 2
@@ -103,7 +110,8 @@ struct KeepAliveTests {
     }
 
     @Test func aPeerThatHasForgottenResets() {
-        play("""
+        play(
+            """
             \(Self.established)
             +10 > . 0:0(0) ack 1
             +0.1 < R 1:1(0)

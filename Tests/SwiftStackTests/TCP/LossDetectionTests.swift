@@ -9,7 +9,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, steps 4 and 5: a quarter of the least round trip (25 ms) after its time, a segment is lost.
     @Test func aSingleReportIsEnoughAfterTheReorderingWindow() {
-        play("""
+        play(
+            """
             established
             write 2000
             > data 1:2001
@@ -21,7 +22,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 4: until reordering is seen, three segments beyond are enough at once.
     @Test func threeReportsEndTheWait() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 < . ack 1 <sack 1001:3001>
             +0.01 < . ack 1 <sack 1001:4001>
@@ -31,7 +33,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 3.3: what is only late is not sent again.
     @Test func aLittleReorderingSendsNothingAgain() {
-        play("""
+        play(
+            """
             established
             write 3000
             > data 1:3001
@@ -44,7 +47,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 4: where there was reordering, it is time alone that counts.
     @Test func afterReorderingThreeReportsAreNotEnough() {
-        play("""
+        play(
+            """
             established
             write 3000
             > data 1:3001
@@ -60,7 +64,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 5: many losses at once.
     @Test func allThatIsOverdueIsSentAgain() {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -76,7 +81,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 3.2: a retransmission that got lost is found by what was sent after it.
     @Test func aLostRetransmissionIsFound() {
-        play("""
+        play(
+            """
             established
             write 20000
             > data 1:10001
@@ -94,7 +100,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 6.2, step 2: an ACK that must be of the first transmission (sooner than the least round trip) measures nothing.
     @Test func anACKTooSoonAfterARetransmissionMeasuresNothing() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.1 < . ack 1 <sack 1001:4001>
             > . 1:1001(1000)
@@ -105,7 +112,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 9.2: the time-out stays the last resort.
     @Test func withoutAnyReportTheTimerRuns() {
-        play("""
+        play(
+            """
             established
             write 1000
             > . 1:1001(1000)
@@ -113,11 +121,33 @@ struct LossDetectionTests {
             """)
     }
 
+    /// RFC 6298 section 5.1, as everybody reads it: what is sent again has a time-out of its own, or every recovery on a path
+    /// whose round trip is more than half of the RTO would end in one.
+    @Test func theTimerBeginsAnewWithAFastRetransmission() {
+        let rounds = (0..<12).map { "write 1000\nskip\n+0.15 < . ack \($0 * 1000 + 1001)" }
+        play(
+            """
+            connect
+            > S 0:0(0)
+            +0.15 < S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>
+            > . 1:1(0) ack 1
+            \(rounds.joined(separator: "\n"))
+            write 5000
+            > data 12001:17001
+            +0.15 < . ack 12001 <sack 13001:17001>
+            > . 12001:13001(1000)
+            expect nothing for 0.149
+            < . ack 17001
+            expect no timer
+            """)
+    }
+
     // MARK: Tail loss probes
 
     /// RFC 8985 section 7.2: after two round trips without an answer the last segment goes again.
     @Test func theTailIsProbed() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -127,7 +157,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: once; then the retransmission timer, begun anew.
     @Test func aProbeIsFollowedByTheTimeout() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -138,7 +169,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: new data are the better probe.
     @Test func newDataProbeWhereThereAreAny() {
-        play("""
+        play(
+            """
             established
             write 12000
             > data 1:10001
@@ -148,7 +180,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: … if the peer's window has room for them.
     @Test func aFullWindowIsProbedWithTheLastSegment() {
-        play("""
+        play(
+            """
             established no scale win 3000
             write 5000
             > data 1:3001
@@ -158,7 +191,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.2: what is acknowledged puts the probe off.
     @Test func acknowledgmentsPutTheProbeOff() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -169,7 +203,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.4.2 and figure of section 3.5: the probe's report finds the losses before it.
     @Test func theAnswerToAProbeFindsTheLosses() {
-        play("""
+        play(
+            """
             established
             write 4000
             > data 1:4001
@@ -182,7 +217,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.4: a probe that was not needed costs nothing.
     @Test func anUnneededProbeCostsNoWindow() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.2 > P. 9001:10001(1000)
             +0.05 < . ack 10001
@@ -194,7 +230,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.4.2: a probe that mended a loss tells of congestion.
     @Test func aProbeThatMendsALossCostsWindow() {
-        play("""
+        play(
+            """
             \(Self.flight)
             +0.2 > P. 9001:10001(1000)
             +0.1 < . ack 10001
@@ -209,7 +246,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.1: only for a peer with SACK.
     @Test func withoutSACKThereIsNoProbe() {
-        play("""
+        play(
+            """
             established no sack
             write 4000
             > data 1:4001
@@ -220,7 +258,8 @@ struct LossDetectionTests {
 
     /// RFC 8985 section 7.3: a FIN is a tail, too.
     @Test func aFINIsProbedToo() {
-        play("""
+        play(
+            """
             established
             write 2000
             shutdown

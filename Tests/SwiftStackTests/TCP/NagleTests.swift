@@ -5,7 +5,8 @@ import Testing
 struct NagleTests {
     /// MUST-17, SHLD-7
     @Test func aSmallSegmentWaitsForTheOneBefore() {
-        play("""
+        play(
+            """
             nagle
             established
             write 100
@@ -19,7 +20,8 @@ struct NagleTests {
     }
 
     @Test func wholeSegmentsDoNotWait() {
-        play("""
+        play(
+            """
             nagle
             established
             write 100
@@ -34,7 +36,8 @@ struct NagleTests {
     }
 
     @Test func whatFillsASegmentEndsTheWait() {
-        play("""
+        play(
+            """
             nagle
             established
             write 100
@@ -50,7 +53,8 @@ struct NagleTests {
     }
 
     @Test func withNothingInFlightNothingWaits() {
-        play("""
+        play(
+            """
             nagle
             established
             write 100
@@ -63,7 +67,8 @@ struct NagleTests {
 
     /// Minshall's form: the small end of a large write goes along.
     @Test func theEndOfALargeWriteDoesNotWait() {
-        play("""
+        play(
+            """
             nagle
             established
             write 2500
@@ -75,7 +80,8 @@ struct NagleTests {
 
     /// RFC 9293 section 3.7.4: the end of the stream is no reason to wait.
     @Test func aFINDoesNotWait() {
-        play("""
+        play(
+            """
             nagle
             established
             write 100
@@ -89,7 +95,8 @@ struct NagleTests {
 
     /// MUST-17: it can be switched off, and is.
     @Test func switchedOffNothingWaits() {
-        play("""
+        play(
+            """
             established
             write 100
             > P. 1:101(100)
@@ -100,7 +107,8 @@ struct NagleTests {
 
     /// A user that says that more will come is taken at its word, for a while.
     @Test func whatIsAnnouncedToGoOnIsWaitedFor() {
-        play("""
+        play(
+            """
             established
             write 300 more
             expect nothing
@@ -110,7 +118,8 @@ struct NagleTests {
     }
 
     @Test func anAnnouncementDoesNotHoldUpWholeSegments() {
-        play("""
+        play(
+            """
             established
             write 2300 more
             > . 1:1001(1000)
@@ -122,7 +131,8 @@ struct NagleTests {
     }
 
     @Test func aCloseEndsTheAnnouncement() {
-        play("""
+        play(
+            """
             established
             write 300 more
             expect nothing

@@ -27,7 +27,8 @@ struct OptionsTests {
     /// MUST-4, MUST-5
     @Test func everyOptionIsRead() throws {
         let all = try options([
-            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 1, 3, 3, 7, 1, 1, 5, 10, 0, 0, 1, 0, 0, 0, 2, 0,
+            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 1, 3, 3, 7, 1, 1, 5, 10, 0, 0, 1, 0, 0, 0, 2,
+            0,
         ])
         #expect(all.maximumSegmentSize == 1460)
         #expect(all.selectiveAcknowledgmentPermitted)
@@ -36,7 +37,7 @@ struct OptionsTests {
         #expect(Array(all.sackBlocks) == [SACKBlock(left: 256, right: 512)])
     }
 
-    /// RFC 9293 section 3.1: data need not begin at a word, so options need not either.
+    /// MUST-64
     @Test func optionsNeedNoAlignment() throws {
         #expect(try options([1, 2, 4, 1, 0, 3, 3, 2]).maximumSegmentSize == 256)
         #expect(try options([1, 2, 4, 1, 0, 3, 3, 2]).windowScale == 2)
@@ -51,20 +52,28 @@ struct OptionsTests {
     }
 
     /// MUST-6, MUST-7: unknown ones are skipped.
-    @Test(arguments: [[254, 4, 1, 2], [255, 2], [34, 10, 1, 2, 3, 4, 5, 6, 7, 8], [19, 18] + [UInt8](repeating: 9, count: 16)])
+    @Test(arguments: [
+        [254, 4, 1, 2], [255, 2], [34, 10, 1, 2, 3, 4, 5, 6, 7, 8], [19, 18] + [UInt8](repeating: 9, count: 16),
+    ])
     func unknownOptionsAreSkipped(_ unknown: [UInt8]) throws {
         #expect(try options(unknown + [2, 4, 5, 180]).maximumSegmentSize == 1460)
     }
 
     /// MUST-7: known ones of a strange length are as good as unknown.
-    @Test(arguments: [[2, 3, 5], [2, 5, 5, 180, 0], [3, 2], [3, 4, 7, 7], [4, 3, 0], [8, 9, 0, 0, 0, 0, 0, 0, 0], [5, 9, 0, 0, 0, 0, 0, 0, 0]])
+    @Test(arguments: [
+        [2, 3, 5], [2, 5, 5, 180, 0], [3, 2], [3, 4, 7, 7], [4, 3, 0], [8, 9, 0, 0, 0, 0, 0, 0, 0],
+        [5, 9, 0, 0, 0, 0, 0, 0, 0],
+    ])
     func knownOptionsOfAStrangeLengthAreSkipped(_ strange: [UInt8]) throws {
         #expect(try options(strange) == TCPOptions())
         #expect(try options(strange + [4, 2]).selectiveAcknowledgmentPermitted)
     }
 
     /// MUST-7: whatever the length says, nothing beyond the header is read, and there is an end.
-    @Test(arguments: [[2], [2, 0], [2, 1, 0, 0], [2, 4], [2, 4, 5], [8, 10, 0, 0], [5, 34, 0], [254, 255], [1, 1, 1, 3], [99, 0, 0, 0]])
+    @Test(arguments: [
+        [2], [2, 0], [2, 1, 0, 0], [2, 4], [2, 4, 5], [8, 10, 0, 0], [5, 34, 0], [254, 255], [1, 1, 1, 3],
+        [99, 0, 0, 0],
+    ])
     func impossibleLengthsAreRefused(_ bytes: [UInt8]) {
         #expect(throws: PacketFault.options) { try self.options(bytes) }
     }
@@ -108,7 +117,7 @@ struct OptionsTests {
         #expect(written(options) == [1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2])
     }
 
-    /// MUST-64 (of RFC 9293 section 3.2): multiples of four, at most 40; and what is written can be read.
+    /// MUST-68, RFC 9293 section 3.1: multiples of four, at most 40; and what is written can be read.
     @Test(arguments: 0..<32)
     func whatIsWrittenCanBeRead(_ which: Int) throws {
         var options = TCPOptions()

@@ -5,7 +5,8 @@ import Testing
 struct PathMTUTests {
     /// RFC 1191 section 3: segments get no longer than that, and what did not get through goes again.
     @Test func whatWasTooLongIsSentAgainInPieces() {
-        play("""
+        play(
+            """
             established
             write 2000
             > data 1:2001
@@ -16,7 +17,8 @@ struct PathMTUTests {
     }
 
     @Test func afterwardsSegmentsAreShorter() {
-        play("""
+        play(
+            """
             established
             pathmtu 500
             expect nothing
@@ -29,7 +31,8 @@ struct PathMTUTests {
 
     /// RFC 1191 section 6.5: not a sign of congestion.
     @Test func aShorterPathIsNoCongestion() {
-        play("""
+        play(
+            """
             established
             write 10000
             > data 1:10001
@@ -44,7 +47,8 @@ struct PathMTUTests {
 
     /// RFC 8201 section 4: a report never makes segments longer.
     @Test func aLongerPathChangesNothing() {
-        play("""
+        play(
+            """
             established
             write 1000
             > . 1:1001(1000)
@@ -61,7 +65,8 @@ struct PathMTUTests {
     /// No report may stop the machine: there is a least length.
     @Test(arguments: [0, -1, 1, 20])
     func anImpossibleReportDoesNoHarm(_ size: Int) {
-        play("""
+        play(
+            """
             established
             pathmtu \(size)
             write 1000
@@ -71,7 +76,8 @@ struct PathMTUTests {
     }
 
     @Test func theFINComesAgainBehindThePieces() {
-        play("""
+        play(
+            """
             established
             write 2000
             shutdown
@@ -87,7 +93,8 @@ struct PathMTUTests {
 
     /// RFC 4821 section 7.7: where long segments vanish without a report, shorter ones are tried.
     @Test func aBlackHoleIsFound() {
-        play("""
+        play(
+            """
             established no sack
             write 1000
             > . 1:1001(1000)
@@ -98,7 +105,8 @@ struct PathMTUTests {
 
     /// RFC 4821 section 7.7: short segments that get lost say nothing of the path.
     @Test func shortSegmentsThatGetLostSayNothing() {
-        play("""
+        play(
+            """
             established no sack
             write 100
             > . 1:101(100)
@@ -110,7 +118,8 @@ struct PathMTUTests {
     }
 
     @Test func timestampsAreDeductedFromAShorterPathToo() {
-        play("""
+        play(
+            """
             established timestamps
             pathmtu 512
             write 1000

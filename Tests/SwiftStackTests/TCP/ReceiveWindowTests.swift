@@ -5,7 +5,8 @@ import Testing
 
 struct ReceiveWindowTests {
     @Test func unreadDataTakeFromTheWindow() {
-        play("""
+        play(
+            """
             window 10000
             established no scale
             < . 1:1461(1460) ack 1
@@ -19,7 +20,8 @@ struct ReceiveWindowTests {
     }
 
     @Test func readingGivesTheWindowBack() {
-        play("""
+        play(
+            """
             window 10000
             established no scale
             < . 1:2921(2920) ack 1 count 2
@@ -37,7 +39,8 @@ struct ReceiveWindowTests {
 
     /// MUST-39, SHLD-14: a closed window opens at once when there is room.
     @Test func aClosedWindowOpensWithAnUpdate() {
-        play("""
+        play(
+            """
             window 10000
             established no scale
             < . 1:10001(10000) ack 1 count 7
@@ -50,7 +53,8 @@ struct ReceiveWindowTests {
 
     /// MUST-39: silly windows are not offered.
     @Test func aClosedWindowStaysClosedForALittleRoom() {
-        play("""
+        play(
+            """
             window 10000
             established no scale
             < . 1:10001(10000) ack 1 count 7
@@ -68,7 +72,8 @@ struct ReceiveWindowTests {
 
     /// The right edge does not move in small steps either.
     @Test func aSmallBufferOpensByHalf() {
-        play("""
+        play(
+            """
             window 2000
             established no scale
             < . 1:2001(2000) ack 1 count 2
@@ -82,7 +87,8 @@ struct ReceiveWindowTests {
 
     /// RFC 7323 section 2.3: what is said is scaled; section 2.4: rounded up, if at all, so that the right edge stays.
     @Test func theWindowIsSaidInScale() {
-        play("""
+        play(
+            """
             window 262144
             established
             < . 1:2921(2920) ack 1 count 2
@@ -98,7 +104,8 @@ struct ReceiveWindowTests {
 
     /// What the window can hold is taken, to the last byte.
     @Test func theWholeWindowCanBeUsed() {
-        play("""
+        play(
+            """
             window 20000
             established no scale
             < . 19001:20001(1000) ack 1
@@ -116,7 +123,8 @@ struct ReceiveWindowTests {
             let start = round * 60_000 + 1
             return "+0.1 < P. \(start):\(start + 60_000)(60000) ack 1 count 41\nskip\nread all gives 60000\nskip"
         }
-        play("""
+        play(
+            """
             window 65536 max 1048576
             established timestamps
             \(rounds.joined(separator: "\n"))
@@ -130,7 +138,8 @@ struct ReceiveWindowTests {
             let start = round * 60_000 + 1
             return "+0.1 < P. \(start):\(start + 60_000)(60000) ack 1 count 41\nskip\nread all gives 60000\nskip"
         }
-        play("""
+        play(
+            """
             window 65536 max 98304
             established timestamps
             \(rounds.joined(separator: "\n"))
@@ -140,7 +149,8 @@ struct ReceiveWindowTests {
     }
 
     @Test func theWindowDoesNotGrowForOneThatDoesNotRead() {
-        play("""
+        play(
+            """
             window 65536 max 1048576
             established timestamps
             +0.1 < P. 1:30001(30000) ack 1 count 21

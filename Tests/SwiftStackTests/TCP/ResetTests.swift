@@ -5,7 +5,8 @@ import Testing
 struct ResetTests {
     /// RFC 5961 section 3.2: a peer that means it answers the challenge with the right number.
     @Test func aChallengedResetCanBeConfirmed() {
-        play("""
+        play(
+            """
             established
             < R 500:500(0)
             > . 1:1(0) ack 1
@@ -16,7 +17,8 @@ struct ResetTests {
 
     /// RFC 5961 section 4.2: a peer that has restarted answers the challenge with a reset.
     @Test func aRestartedPeerEndsTheOldConnection() {
-        play("""
+        play(
+            """
             established
             < S 7000:7000(0) win 65535 <mss 1000>
             > . 1:1(0) ack 1
@@ -29,7 +31,8 @@ struct ResetTests {
     @Test func challengesAreLimited() {
         let volley = Array(repeating: "< R 500:500(0)", count: 25).joined(separator: "\n")
         let challenges = Array(repeating: "> . 1:1(0) ack 1", count: 10).joined(separator: "\n")
-        play("""
+        play(
+            """
             established
             \(volley)
             \(challenges)
@@ -43,7 +46,8 @@ struct ResetTests {
     /// RFC 5961 section 10: the limit is of all challenges together.
     @Test func challengesOfAllKindsCount() {
         let volley = (0..<10).map { _ in "< R 500:500(0)\n< S 0:0(0)" }.joined(separator: "\n")
-        play("""
+        play(
+            """
             established
             \(volley)
             \(Array(repeating: "> . 1:1(0) ack 1", count: 10).joined(separator: "\n"))
@@ -58,7 +62,8 @@ struct ResetTests {
     }
 
     @Test func afterAResetNothingIsTakenOrSent() {
-        play("""
+        play(
+            """
             established
             write 3000
             > data 1:3001
@@ -76,7 +81,8 @@ struct ResetTests {
     /// RFC 9293 section 3.10.5: `<SEQ=SND.NXT><CTL=RST>`, and what was queued is gone.
     @Test(arguments: [Situation.established, .finWait1, .finWait2, .closeWait])
     func anAbortResets(_ situation: Situation) {
-        play("""
+        play(
+            """
             \(situation.script)
             abort
             > R? \(situation.sendNext):\(situation.sendNext)(0)
@@ -87,7 +93,8 @@ struct ResetTests {
     }
 
     @Test func anAbortWithDataInFlightResetsBehindThem() {
-        play("""
+        play(
+            """
             established
             write 20000
             > data 1:10001
@@ -100,7 +107,8 @@ struct ResetTests {
     /// RFC 9293 section 3.10.5: both sides have closed, there is nothing to abort.
     @Test(arguments: [Situation.closing, .lastAck, .timeWait])
     func anAbortAfterBothHaveClosedIsSilent(_ situation: Situation) {
-        play("""
+        play(
+            """
             \(situation.script)
             abort
             skip
@@ -112,7 +120,8 @@ struct ResetTests {
     /// RFC 5961 section 5.2, RFC 9293 section 3.10.7.4: data with an ACK out of range are not taken.
     @Test(arguments: [20_000, 2])
     func injectedDataNeedTheRightACK(_ number: Int) {
-        play("""
+        play(
+            """
             established
             < P. 1:101(100) ack \(number) other
             > . 1:1(0) ack 1

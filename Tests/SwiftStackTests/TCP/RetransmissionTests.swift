@@ -18,7 +18,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 5.5, RFC 9293 section 3.8.1 (MUST-18)
     @Test func theTimeoutDoubles() {
-        play("""
+        play(
+            """
             \(Self.lost)
             +0.6 > . 1:501(500)
             +1.2 > . 1:501(500)
@@ -29,7 +30,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 2.5
     @Test func theTimeoutHasAMaximum() {
-        play("""
+        play(
+            """
             rto max 1s
             \(Self.lost)
             +0.6 > . 1:501(500)
@@ -41,7 +43,8 @@ struct RetransmissionTests {
     /// RFC 6298 section 2.4, as configured.
     @Test(arguments: [("200ms", "0.2"), ("1s", "1.0"), ("50ms", "0.05")])
     func theTimeoutHasAMinimum(_ minimum: String, _ seconds: String) {
-        play("""
+        play(
+            """
             rto \(minimum)
             connect
             > S 0:0(0)
@@ -55,7 +58,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 2.3: RTTVAR becomes 37.5 ms, so RTO is 250 ms.
     @Test func aSecondMeasurementIsSmoothed() {
-        play("""
+        play(
+            """
             established no sack
             write 1000
             > . 1:1001(1000)
@@ -68,7 +72,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 2.3: R' is 200 ms: RTTVAR = 0.75 · 50 + 0.25 · 100 = 62.5, SRTT = 0.875 · 100 + 0.125 · 200 = 112.5.
     @Test func aLongerRoundTripMakesTheTimeoutLonger() {
-        play("""
+        play(
+            """
             established no sack
             write 1000
             > . 1:1001(1000)
@@ -81,18 +86,20 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 5.3
     @Test func newAcknowledgmentsRestartTheTimer() {
-        play("""
+        play(
+            """
             established no sack
             write 3000
             > data 1:3001
             +0.1 < . ack 1001
-            +0.25 > . 1001:2001(1000)
+            +0.25~+0.3 > . 1001:2001(1000)
             """)
     }
 
     /// RFC 6298 section 5.3: … and only new ones.
     @Test func duplicatesDoNotRestartTheTimer() {
-        play("""
+        play(
+            """
             established no sack
             write 1000
             > . 1:1001(1000)
@@ -104,7 +111,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 5.1: a segment more does not put the timer off.
     @Test func moreDataDoNotRestartTheTimer() {
-        play("""
+        play(
+            """
             established no sack
             write 1000
             > . 1:1001(1000)
@@ -116,7 +124,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 5.2
     @Test func theTimerIsOffOnceAllIsAcknowledged() {
-        play("""
+        play(
+            """
             established no sack
             write 3000
             > data 1:3001
@@ -129,7 +138,8 @@ struct RetransmissionTests {
     /// Karn's algorithm, RFC 6298 section 3 and the note of section 5: the ACK of what was sent twice measures nothing, and the
     /// RTO stays as it was backed off to.
     @Test func anAmbiguousAcknowledgmentMeasuresNothing() {
-        play("""
+        play(
+            """
             \(Self.lost)
             +0.01 < . ack 501
             write 500
@@ -140,7 +150,8 @@ struct RetransmissionTests {
 
     /// RFC 6298 section 5: a fresh measurement ends the backing off.
     @Test func aCleanMeasurementEndsTheBackoff() {
-        play("""
+        play(
+            """
             \(Self.lost)
             +0.1 < . ack 501
             write 500
@@ -154,7 +165,8 @@ struct RetransmissionTests {
 
     /// RFC 5681 section 3.1 (4), RFC 6298 section 5.4: one segment, the earliest.
     @Test func aTimeoutSendsTheFirstSegmentOnly() {
-        play("""
+        play(
+            """
             established no sack
             write 5000
             > data 1:5001
@@ -166,7 +178,8 @@ struct RetransmissionTests {
 
     /// RFC 5681 section 3.1: slow start from there: all that was sent is taken for lost.
     @Test func theRestFollowsInSlowStart() {
-        play("""
+        play(
+            """
             established no sack
             write 5000
             > data 1:5001
@@ -183,7 +196,8 @@ struct RetransmissionTests {
     }
 
     @Test func whatArrivedBeforeTheTimeoutIsNotSentAgain() {
-        play("""
+        play(
+            """
             established no sack
             write 5000
             > data 1:5001
@@ -196,7 +210,8 @@ struct RetransmissionTests {
 
     /// RFC 9293 section 3.10.8: a FIN is sent again as data are.
     @Test func aFINIsSentAgain() {
-        play("""
+        play(
+            """
             established no sack
             shutdown
             > F. 1:1(0) ack 1
@@ -208,7 +223,8 @@ struct RetransmissionTests {
     }
 
     @Test func aFINBehindDataIsSentAgainWithThem() {
-        play("""
+        play(
+            """
             established no sack
             link full
             write 500
@@ -221,7 +237,8 @@ struct RetransmissionTests {
 
     /// What is sent again says what is known by now (RFC 9293 section 3.8.6.3).
     @Test func aRetransmissionCarriesTheLatestAcknowledgment() {
-        play("""
+        play(
+            """
             established no sack
             write 1000
             > . 1:1001(1000) ack 1
@@ -233,7 +250,8 @@ struct RetransmissionTests {
 
     /// RFC 9293 section 3.8.3 (MUST-20, SHLD-11): R2 is at least 100 seconds.
     @Test func dataAreGivenUpInTheEnd() {
-        play("""
+        play(
+            """
             \(Self.lost)
             100 skip
             expect state established
@@ -244,7 +262,8 @@ struct RetransmissionTests {
     }
 
     @Test func aFullLinkDoesNotSpinTheTimer() {
-        play("""
+        play(
+            """
             established no sack
             write 500
             > . 1:501(500)
@@ -252,6 +271,44 @@ struct RetransmissionTests {
             expect nothing for 20
             link open
             * > . 1:501(500)
+            """)
+    }
+
+    /// RFC 5682 section 2.1 (F-RTO): the ACK of the retransmission lets new data go instead of more retransmissions; that of what
+    /// was never sent again proves that the time-out was premature.
+    @Test func aSpuriousTimeoutIsFoundOutWithoutTimestamps() {
+        play(
+            """
+            established no sack
+            write 20000
+            > data 1:10001
+            +0.3 > . 1:1001(1000)
+            +0.01 < . ack 1001
+            > data 10001:12001
+            +0.01 < . ack 2001
+            skip
+            < . ack 10001
+            skip
+            < . ack 12001
+            skip
+            < . ack 20001
+            expect no timer
+            """)
+    }
+
+    /// RFC 5682 section 2.1, step 2a: a duplicate says that segments are missing indeed.
+    @Test func aTimeoutForALossIsNoneTakenBack() {
+        play(
+            """
+            established no sack
+            write 20000
+            > data 1:10001
+            +0.3 > . 1:1001(1000)
+            +0.01 < . ack 1001
+            > data 10001:12001
+            +0.1 < . ack 1001
+            +0~+2 > . 1001:2001(1000)
+            skip
             """)
     }
 }

@@ -8,7 +8,8 @@ enum Situation: String, CaseIterable {
 
     var script: String {
         switch self {
-        case .synReceived: "accept\n< S 0:0(0) win 65535 <mss 1000,sackOK,wscale 7>\n> S. 0:0(0) ack 1\nexpect state synReceived"
+        case .synReceived:
+            "accept\n< S 0:0(0) win 65535 <mss 1000,sackOK,wscale 7>\n> S. 0:0(0) ack 1\nexpect state synReceived"
         case .established: "established"
         case .finWait1: "established\nshutdown\n> F. 1:1(0) ack 1\nexpect state finWait1"
         case .finWait2: Self.finWait1.script + "\n+0.1 < . 1:1(0) ack 2\nexpect state finWait2"
@@ -47,7 +48,9 @@ struct SegmentAcceptanceTests {
 
     @Test(arguments: Situation.allCases)
     func aSegmentBeyondTheWindowIsAnsweredByAnACK(_ situation: Situation) {
-        play(situation, "< . 9000001:9000101(100) ack \(situation.sendNext)\n> * ack \(situation.receiveNext)\nexpect readable 0")
+        play(
+            situation,
+            "< . 9000001:9000101(100) ack \(situation.sendNext)\n> * ack \(situation.receiveNext)\nexpect readable 0")
     }
 
     /// RFC 5961 section 3.2: a reset counts at RCV.NXT only.
@@ -72,7 +75,9 @@ struct SegmentAcceptanceTests {
     /// RFC 5961 section 3.2: elsewhere in the window it is challenged.
     @Test(arguments: Situation.allCases)
     func aResetElsewhereInTheWindowIsChallenged(_ situation: Situation) {
-        play(situation, "< R \(situation.receiveNext + 10):\(situation.receiveNext + 10)(0)\n> * ack \(situation.receiveNext)")
+        play(
+            situation,
+            "< R \(situation.receiveNext + 10):\(situation.receiveNext + 10)(0)\n> * ack \(situation.receiveNext)")
     }
 
     /// RFC 9293 section 3.10.7.4, first check: a reset is never answered by an ACK there.
@@ -99,7 +104,8 @@ struct SegmentAcceptanceTests {
     func dataWithoutAnACKAreDropped(_ situation: Situation) {
         play(
             situation,
-            "< - \(situation.receiveNext):\(situation.receiveNext + 100)(100)\nexpect nothing for 0.05\nexpect readable 0")
+            "< - \(situation.receiveNext):\(situation.receiveNext + 100)(100)\nexpect nothing for 0.05\nexpect readable 0"
+        )
     }
 
     /// RFC 9293 section 3.10.7.4, fifth check; RFC 5961 section 5.2.
@@ -130,7 +136,8 @@ struct SegmentAcceptanceTests {
 
     /// RFC 9293 section 3.10.7.4: an ACK of what was acknowledged before is ignored, its data are not.
     @Test func anOldACKIsNoHindranceToData() {
-        SwiftStackTests.play("""
+        SwiftStackTests.play(
+            """
             established
             write 1000
             > P. 1:1001(1000) ack 1
@@ -144,7 +151,8 @@ struct SegmentAcceptanceTests {
     /// RFC 9293 section 3.10.7.4, seventh check: nothing comes after a FIN.
     @Test(arguments: [Situation.closeWait, .closing, .lastAck])
     func dataBehindTheFINAreIgnored(_ situation: Situation) {
-        SwiftStackTests.play("""
+        SwiftStackTests.play(
+            """
             \(situation.script)
             < . 2:102(100) ack 1
             skip
@@ -180,12 +188,14 @@ extension SegmentAcceptanceTests {
 
     /// RFC 9293 section 3.10.7.3, second check.
     @Test func inSYNSENTAResetOfTheSYNRefuses() {
-        SwiftStackTests.play("connect\n> S 0:0(0)\n+0.1 < R. 0:0(0) ack 1\nexpect closed refused\nexpect nothing for 5\nexpect no timer")
+        SwiftStackTests.play(
+            "connect\n> S 0:0(0)\n+0.1 < R. 0:0(0) ack 1\nexpect closed refused\nexpect nothing for 5\nexpect no timer")
     }
 
     /// RFC 9293 section 3.5.1, figure 9: the other side is in the middle of an old connection.
     @Test func aHalfOpenConnectionOfOldIsDiscovered() {
-        SwiftStackTests.play("""
+        SwiftStackTests.play(
+            """
             connect
             > S 0:0(0)
             +0.1 < . 300:300(0) ack 100
@@ -200,6 +210,8 @@ extension SegmentAcceptanceTests {
     /// RFC 9293 section 3.10.7.4, fifth check, SYN-RECEIVED.
     @Test(arguments: [0, 2, 500])
     func inSYNRECEIVEDAnUnacceptableACKIsReset(_ number: Int) {
-        SwiftStackTests.play("\(Situation.synReceived.script)\n< . 1:1(0) ack \(number)\n> R \(number):\(number)(0)\nexpect state synReceived")
+        SwiftStackTests.play(
+            "\(Situation.synReceived.script)\n< . 1:1(0) ack \(number)\n> R \(number):\(number)(0)\nexpect state synReceived"
+        )
     }
 }

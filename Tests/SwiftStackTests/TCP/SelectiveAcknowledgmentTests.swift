@@ -7,7 +7,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 3
     @Test func aGapIsReported() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             > . 1:1(0) ack 1 <sack 1001:2001>
@@ -16,7 +17,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 4: the block of the segment that has just come is the first.
     @Test func theLatestBlockComesFirst() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             > . 1:1(0) ack 1 <sack 1001:2001>
@@ -33,7 +35,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 4: a block is all that is contiguous.
     @Test func neighboursAreOneBlock() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             > . 1:1(0) ack 1 <sack 1001:2001>
@@ -45,7 +48,8 @@ struct SelectiveAcknowledgmentTests {
     }
 
     @Test func aBlockGrowsAndMovesToTheFront() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             < . 4001:5001(1000) ack 1
@@ -56,7 +60,8 @@ struct SelectiveAcknowledgmentTests {
     }
 
     @Test func aPartlyFilledGapLeavesTheRestReported() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             < . 3001:4001(1000) ack 1
@@ -70,7 +75,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 7323 section 3.2, RFC 2018 section 3: three have room beside timestamps.
     @Test func besideTimestampsThereAreThreeBlocks() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1001:2001(1000) ack 1
             < . 3001:4001(1000) ack 1
@@ -83,7 +89,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 2
     @Test func withoutPermissionNothingIsReported() {
-        play("""
+        play(
+            """
             established no sack
             < . 1001:2001(1000) ack 1
             > . 1:1(0) ack 1 <!sack>
@@ -92,7 +99,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 4: data carry the report as well, and leave room for it.
     @Test func dataCarryTheReportToo() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             > . 1:1(0) ack 1 <sack 1001:2001>
@@ -104,7 +112,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2883 section 4.1: what comes twice is reported first.
     @Test func aDuplicateIsReported() {
-        play("""
+        play(
+            """
             established
             < . 1:1001(1000) ack 1
             +0~+0.04 > . 1:1(0) ack 1001
@@ -115,7 +124,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2883 section 4.1.1: and only once.
     @Test func aDuplicateIsReportedOnce() {
-        play("""
+        play(
+            """
             established
             < . 1:1001(1000) ack 1
             +0.1 skip
@@ -128,7 +138,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2883 section 4.1.2: a duplicate beyond a gap, with the block it lies in.
     @Test func aDuplicateOutOfOrderIsReportedWithItsBlock() {
-        play("""
+        play(
+            """
             established
             < . 1001:2001(1000) ack 1
             < . 2001:3001(1000) ack 1
@@ -140,7 +151,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2883 section 4.2: what is a duplicate in part.
     @Test func aPartialDuplicateIsReported() {
-        play("""
+        play(
+            """
             established
             < . 1:1001(1000) ack 1
             +0.1 skip
@@ -153,7 +165,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 6675 section 5: three segments beyond are a loss.
     @Test func threeSegmentsBeyondSendTheFirstAgain() {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -167,7 +180,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 6675 section 4: it is the scoreboard that counts, not the number of ACKs: a stretch ACK says the same.
     @Test func oneReportOfThreeSegmentsIsEnough() {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -178,7 +192,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 6675 section 5.1: only what is missing.
     @Test func onlyTheGapsAreSentAgain() {
-        play("""
+        play(
+            """
             established
             write 10000
             > data 1:10001
@@ -195,7 +210,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// A gap may begin and end within what was one segment.
     @Test func aGapNeedNotFitTheSegments() {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -208,7 +224,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 2: reports that were not agreed upon mean nothing.
     @Test func reportsWithoutPermissionAreIgnored() {
-        play("""
+        play(
+            """
             established no sack
             write 5000
             > data 1:5001
@@ -220,7 +237,8 @@ struct SelectiveAcknowledgmentTests {
     /// No report may do harm: of what was not sent, is acknowledged, empty, or the wrong way round.
     @Test(arguments: ["9001:10001", "-5000:-4000", "5001:5001", "1:1", "5001:900000", "-100000:5001", "0:1"])
     func impossibleReportsAreIgnored(_ block: String) {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -237,7 +255,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2883 section 5: a duplicate report says nothing of losses.
     @Test func duplicateReportsAreNoLosses() {
-        play("""
+        play(
+            """
             established
             write 5000
             > data 1:5001
@@ -251,7 +270,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 8: after a time-out the peer is not taken at its word (MUST): it may have dropped what it reported.
     @Test func aPeerMayTakeItsReportBack() {
-        play("""
+        play(
+            """
             established
             write 3000
             > data 1:3001
@@ -264,7 +284,8 @@ struct SelectiveAcknowledgmentTests {
 
     /// RFC 2018 section 8: what is reported stays in the send buffer until it is acknowledged.
     @Test func whatIsReportedIsNotFreed() {
-        play("""
+        play(
+            """
             send buffer 5000
             established
             write 5000

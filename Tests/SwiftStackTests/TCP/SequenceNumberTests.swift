@@ -20,7 +20,8 @@ struct SequenceNumberTests {
 
     @Test func equalsAreNeitherBeforeNorBehind() {
         let number = TCPSequenceNumber(7)
-        #expect(!(number < number) && !(number > number) && number <= number && number >= number && number - number == 0)
+        #expect(
+            !(number < number) && !(number > number) && number <= number && number >= number && number - number == 0)
     }
 
     @Test func additionWraps() {

@@ -5,10 +5,11 @@ import Testing
 struct TimestampTests {
     /// RFC 7323 section 3.2: in every segment once agreed upon; what is echoed is the peer's latest.
     @Test func everySegmentHasThem() {
-        play("""
+        play(
+            """
             established timestamps
             write 1000
-            > P. 1:1001(1000) ack 1 <TS ecr 0>
+            > P. 1:1001(1000) ack 1 <TS ecr 1100>
             +0.1 < . ack 1001
             shutdown
             > F. 1001:1001(0) ack 1 <TS>
@@ -16,7 +17,8 @@ struct TimestampTests {
     }
 
     @Test func theyTakeRoomFromTheData() {
-        play("""
+        play(
+            """
             established timestamps mss 1000
             write 988
             > P. 1:989(988) ack 1
@@ -28,7 +30,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 4.3: a delayed ACK echoes the earliest segment it acknowledges.
     @Test func aDelayedACKEchoesTheFirstSegment() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:1449(1448) ack 1 <TS val 2000 ecr $syn>
             < . 1449:2897(1448) ack 1 <TS val 2010 ecr $syn>
@@ -40,7 +43,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 4.3, rule B: a segment out of order does not count, nor one that lies beyond a gap.
     @Test func aSegmentOutOfOrderIsNotEchoed() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1 <TS val 2000 ecr $syn>
             +0.04 > . ack 101 <TS ecr 2000>
@@ -53,7 +57,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 4.3, rule 2: beyond the window nothing is echoed.
     @Test func aSegmentBeyondTheWindowIsNotEchoed() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1 <TS val 2000 ecr $syn>
             +0.04 > . ack 101 <TS ecr 2000>
@@ -66,7 +71,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 5.3, R1
     @Test func anOldTimestampMeansAnOldSegment() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1 <TS val 2000 ecr $syn>
             +0.04 > . ack 101
@@ -80,7 +86,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 5.3, R1: the ACK of such a segment is not looked at either.
     @Test func theACKOfAnOldSegmentIsNotTaken() {
-        play("""
+        play(
+            """
             established timestamps
             write 1000
             > . 1:1001(1000)
@@ -94,7 +101,8 @@ struct TimestampTests {
     /// RFC 7323 section 5.2: a reset needs no timestamp, nor a new one.
     @Test(arguments: ["<TS val 1 ecr zero>", "<!TS>"])
     func resetsAreNotProtected(_ options: String) {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1 <TS val 2000 ecr $syn>
             +0.04 > . ack 101
@@ -105,7 +113,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 3.2: what has none is dropped (SHOULD).
     @Test func aSegmentWithoutTimestampsIsDropped() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1 <!TS>
             expect nothing for 0.03
@@ -115,7 +124,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 5.5: after 24 days the peer's clock may have gone round.
     @Test func after24DaysTheClockMayHaveGoneRound() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1
             +0.04 > . ack 101
@@ -126,7 +136,8 @@ struct TimestampTests {
     }
 
     @Test func after23DaysItHasNot() {
-        play("""
+        play(
+            """
             established timestamps
             < . 1:101(100) ack 1 <TS val 2000 ecr $syn>
             +0.04 > . ack 101
@@ -138,7 +149,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 3.2: without agreement they mean nothing.
     @Test func withoutAgreementTheyMeanNothing() {
-        play("""
+        play(
+            """
             established
             < . 1:101(100) ack 1 <TS val 2000 ecr zero>
             < . 101:201(100) ack 1 <TS val 1 ecr zero>
@@ -151,7 +163,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 4: what was sent again can be measured, too: SRTT 100, RTTVAR 37.5, RTO 250 ms.
     @Test func aRetransmissionIsMeasured() {
-        play("""
+        play(
+            """
             established timestamps no sack
             write 1000
             > P. 1:1001(1000) <TS val $first>
@@ -165,7 +178,8 @@ struct TimestampTests {
 
     /// RFC 3522, RFC 4015 (Eifel): the answer is to the first transmission, so nothing was lost.
     @Test func aSpuriousTimeoutIsTakenBack() {
-        play("""
+        play(
+            """
             established timestamps no sack
             write 30000
             > . 1:1001(1000) <TS val $first>
@@ -180,7 +194,8 @@ struct TimestampTests {
     /// RFC 7323 section 4.1: an echo of 0, or of the future, measures nothing that hurts.
     @Test(arguments: ["zero", "4000000000"])
     func anImpossibleEchoDoesNoHarm(_ echo: String) {
-        play("""
+        play(
+            """
             established timestamps no sack
             write 1000
             > P. 1:1001(1000)
@@ -193,7 +208,8 @@ struct TimestampTests {
 
     /// RFC 7323 section 5.4: between a millisecond and a second for a tick, and never back.
     @Test func theClockTicks() {
-        play("""
+        play(
+            """
             established timestamps
             write 1
             > . 1:2(1) <TS val $first>

@@ -5,7 +5,8 @@ import Testing
 struct UrgentDataTests {
     /// RFC 6093 section 4 and 6: they stay where they are in the stream (MUST-30 of RFC 9293 as RFC 6093 understands it).
     @Test func urgentDataStayInTheStream() {
-        play("""
+        play(
+            """
             established
             < PU. 1:101(100) ack 1 urg 50
             < P. 101:201(100) ack 1
@@ -17,7 +18,8 @@ struct UrgentDataTests {
     /// MUST-31: of any length; a pointer may lead anywhere.
     @Test(arguments: [0, 1, 100, 65535])
     func anUrgentPointerMayLeadAnywhere(_ pointer: Int) {
-        play("""
+        play(
+            """
             established
             < U. 1:101(100) ack 1 urg \(pointer)
             +0~+0.04 > . ack 101

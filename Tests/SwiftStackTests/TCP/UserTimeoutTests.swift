@@ -4,7 +4,8 @@ import Testing
 
 struct UserTimeoutTests {
     @Test func dataWithoutAnAnswerEndTheConnection() {
-        play("""
+        play(
+            """
             user timeout 5s
             established no sack
             write 1000
@@ -17,7 +18,8 @@ struct UserTimeoutTests {
     }
 
     @Test func progressBeginsTheTimeAnew() {
-        play("""
+        play(
+            """
             user timeout 5s
             established no sack
             write 3000
@@ -36,7 +38,8 @@ struct UserTimeoutTests {
     }
 
     @Test func acknowledgedDataEndTheWait() {
-        play("""
+        play(
+            """
             user timeout 5s
             established
             write 1000
@@ -48,7 +51,8 @@ struct UserTimeoutTests {
     }
 
     @Test func anAnswerWithoutProgressIsNoProgress() {
-        play("""
+        play(
+            """
             user timeout 2s
             established no sack
             write 1000
@@ -64,7 +68,8 @@ struct UserTimeoutTests {
     }
 
     @Test func aFINCountsAsData() {
-        play("""
+        play(
+            """
             user timeout 5s
             established no sack
             close
@@ -74,7 +79,8 @@ struct UserTimeoutTests {
     }
 
     @Test func aLongTimeLetsRetransmissionsGoOn() {
-        play("""
+        play(
+            """
             user timeout 2h
             established no sack
             write 1000

@@ -5,7 +5,8 @@ import Testing
 struct WindowTests {
     /// RFC 9293 section 3.8.6
     @Test func theWindowBoundsWhatIsInFlight() {
-        play("""
+        play(
+            """
             established no scale win 3000
             write 5000
             > data 1:3001
@@ -19,7 +20,8 @@ struct WindowTests {
 
     /// RFC 7323 section 2.2: never in a segment with SYN.
     @Test func theWindowOfASYNIsNotScaled() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.1 < S. 0:0(0) ack 1 win 2000 <mss 1000,wscale 7>
@@ -34,7 +36,8 @@ struct WindowTests {
 
     /// RFC 7323 section 2.3: above 14 it is 14.
     @Test func aScaleThatIsTooLargeIsTheLargest() {
-        play("""
+        play(
+            """
             connect
             > S 0:0(0)
             +0.1 < S. 0:0(0) ack 1 win 65535 <mss 1000,wscale 15>
@@ -49,7 +52,8 @@ struct WindowTests {
 
     /// RFC 7323 section 2.2: where one side does not offer it, neither scales.
     @Test func withoutAnOfferOfThePeerNothingIsScaled() {
-        play("""
+        play(
+            """
             established no scale win 1000
             write 3000
             > . 1:1001(1000) ack 1 win 65535
@@ -59,7 +63,8 @@ struct WindowTests {
 
     /// RFC 9293 section 3.10.7.4, fifth check: SND.WL1 and SND.WL2.
     @Test func anOldSegmentDoesNotChangeTheWindow() {
-        play("""
+        play(
+            """
             established no scale win 2000
             < P. 1:101(100) ack 1 win 1000
             +0~+0.04 > . ack 101
@@ -73,7 +78,8 @@ struct WindowTests {
 
     /// MUST-34, SHLD-15, SHLD-16, SHLD-17: nothing new is sent, what was sent is sent again.
     @Test func aWindowThatShrinksIsBorne() {
-        play("""
+        play(
+            """
             established no sack no scale win 4000
             write 6000
             > data 1:4001
@@ -87,9 +93,10 @@ struct WindowTests {
             """)
     }
 
-    /// SHLD-26, RFC 9293 section 3.8.6.2.1: a little window is not worth a little segment.
+    /// MUST-38, RFC 9293 section 3.8.6.2.1: a little window is not worth a little segment.
     @Test func aSmallWindowIsNotFilledWithSmallSegments() {
-        play("""
+        play(
+            """
             established no scale win 3000
             write 6000
             > data 1:3001
@@ -103,7 +110,8 @@ struct WindowTests {
 
     /// RFC 9293 section 3.8.6.2.1, rule 3: half of the largest window there was is enough.
     @Test func aPeerWithAVerySmallBufferIsServed() {
-        play("""
+        play(
+            """
             established no scale win 500
             write 1200
             > . 1:501(500)
@@ -116,7 +124,8 @@ struct WindowTests {
 
     /// RFC 9293 section 3.8.6.2.1, rule 4: not for ever either.
     @Test func theOverrideTimerEndsTheWait() {
-        play("""
+        play(
+            """
             established no scale win 3000
             write 6000
             > data 1:3001
@@ -139,7 +148,8 @@ extension WindowTests {
 
     /// MUST-36, SHLD-29: the first probe after a retransmission time-out.
     @Test func aClosedWindowIsProbed() {
-        play("""
+        play(
+            """
             \(Self.closed)
             +0.2~+0.4 > .
             """)
@@ -147,7 +157,8 @@ extension WindowTests {
 
     /// SHLD-30: less and less often.
     @Test func probesGetRarer() {
-        play("""
+        play(
+            """
             \(Self.closed)
             +0.2~+0.4 > .
             +0.4~+0.8 > .
@@ -159,7 +170,8 @@ extension WindowTests {
 
     /// MUST-37: for as long as there are answers.
     @Test func probingNeverEndsWhileThePeerAnswers() {
-        play("""
+        play(
+            """
             \(Self.closed)
             \(Array(repeating: "* > .\n+0.05 < . ack 1001 win 0", count: 60).joined(separator: "\n"))
             expect state established
@@ -169,7 +181,8 @@ extension WindowTests {
     }
 
     @Test func probesAreAtMostAMinuteApart() {
-        play("""
+        play(
+            """
             \(Self.closed)
             \(Array(repeating: "* > .\n< . ack 1001 win 0", count: 15).joined(separator: "\n"))
             +1~+60 > .
@@ -177,7 +190,8 @@ extension WindowTests {
     }
 
     @Test func probesWithoutAnAnswerEndTheConnection() {
-        play("""
+        play(
+            """
             \(Self.closed)
             * skip
             expect closed timedOut
@@ -186,7 +200,8 @@ extension WindowTests {
     }
 
     @Test func aWindowUpdateLetsTheDataGo() {
-        play("""
+        play(
+            """
             \(Self.closed)
             +0.05 < . ack 1001 win 2000
             > . 1001:2001(1000)
@@ -196,7 +211,8 @@ extension WindowTests {
 
     /// The byte of a probe may have been taken or not: both is well.
     @Test func theAnswerToAProbeMayTakeItsByte() {
-        play("""
+        play(
+            """
             \(Self.closed)
             * > .
             +0.05 < . ack 1001 win 2000
@@ -208,7 +224,8 @@ extension WindowTests {
     }
 
     @Test func nothingIsProbedWithoutData() {
-        play("""
+        play(
+            """
             established no scale win 1000
             < . ack 1 win 0
             expect nothing for 1000
@@ -219,7 +236,8 @@ extension WindowTests {
     }
 
     @Test func aFINWaitsForTheWindow() {
-        play("""
+        play(
+            """
             \(Self.closed)
             shutdown
             expect nothing
@@ -229,9 +247,38 @@ extension WindowTests {
             """)
     }
 
-    /// MUST-35 by RFC 9293 section 3.8.6.1 for the other side: the window is said when asked for.
+    /// MUST-66: a reset is seen with the window closed, and so is an ACK.
+    @Test func aClosedWindowLetsResetsAndACKsIn() {
+        play(
+            """
+            window 1000
+            established no scale
+            write 500
+            > P. 1:501(500)
+            < P. 1:1001(1000) ack 1
+            skip
+            +0.04 skip
+            < . 1001:1001(0) ack 501
+            expect not in flight 1
+            < R 1001:1001(0)
+            expect closed reset
+            """)
+    }
+
+    /// MUST-1: 65535 is no negative number.
+    @Test func theLargestWindowIsNoNegativeNumber() {
+        play(
+            """
+            established no scale win 65535
+            bulk 0.75 rtt 0.1
+            expect flight 60000..65535
+            """)
+    }
+
+    /// MUST-35, RFC 9293 section 3.8.6.1, of the other side: the window is said when asked for.
     @Test func aProbeOfThePeerIsAnswered() {
-        play("""
+        play(
+            """
             window 1000
             established no scale
             < P. 1:1001(1000) ack 1

@@ -81,6 +81,8 @@ enum ScriptExpectation {
     case measuredFlight(ScriptBound)
     /// `in flight 1`, `not in flight 1`: what `hasInFlight` says of a sequence number.
     case inFlight(Int, Bool)
+    /// `sent <=5`: how many segments there are that the script has not met yet.
+    case sent(ScriptBound)
     /// `no timer`: the machine waits for nothing.
     case noTimer
 }
@@ -114,6 +116,7 @@ struct ScriptFailure: Error, CustomStringConvertible {
     var trace: [String] = []
 
     var description: String {
-        "line \(line): \(text)\n  \(reason)" + (trace.isEmpty ? "" : "\n  so far:\n    " + trace.joined(separator: "\n    "))
+        "line \(line): \(text)\n  \(reason)"
+            + (trace.isEmpty ? "" : "\n  so far:\n    " + trace.joined(separator: "\n    "))
     }
 }

@@ -4,15 +4,13 @@ import NetstackCore
 
 struct ScriptBulkReceiver {
     /// How many segments of new data get lost, from the first on.
-    private var losses: Int
+    var losses = 0
     /// One beyond what has arrived without a gap, and what has arrived beyond that, by position.
     private var next: Int?
     private var islands: [Range<Int>] = []
     private var highestSeen = 0
     private var unacknowledged = 0
     private var answers: [(time: Int64, acknowledgment: SegmentPattern)] = []
-
-    init(losses: Int) { self.losses = losses }
 
     var nextAnswer: Int64? { answers.first?.time }
 
@@ -62,7 +60,9 @@ struct ScriptBulkReceiver {
         unacknowledged = 0
         var pattern = SegmentPattern(flags: .ack)
         pattern.acknowledgment = next
-        if let latest, let island = islands.first(where: { $0.overlaps(latest) }) { pattern.options.sackBlocks = [island] }
+        if let latest, let island = islands.first(where: { $0.overlaps(latest) }) {
+            pattern.options.sackBlocks = [island]
+        }
         answers.append((time, pattern))
     }
 }

@@ -15,7 +15,8 @@ struct ScriptConfiguration {
     var seesWholeSegments = false
 
     static let words: Set<String> = [
-        "mss", "default", "scale", "outgoing", "no", "window", "send", "newreno", "cubic", "nagle", "ecn", "rto", "delay",
+        "mss", "default", "scale", "outgoing", "no", "window", "send", "newreno", "cubic", "nagle", "ecn", "rto",
+        "delay",
         "syn", "user", "time", "keepalive", "tolerance", "offload",
     ]
 

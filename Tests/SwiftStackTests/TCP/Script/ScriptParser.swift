@@ -49,7 +49,8 @@ enum ScriptParser {
         case "accept": return .accept
         case "write":
             return .write(
-                count: try integer(words.first, "write"), more: words.contains("more"), takes: try value("takes", words))
+                count: try integer(words.first, "write"), more: words.contains("more"), takes: try value("takes", words)
+            )
         case "read":
             let limit = words.first == "all" ? Int.max : try integer(words.first, "read")
             return .read(limit: limit, gives: try value("gives", words))
@@ -100,6 +101,7 @@ enum ScriptParser {
         case "flight" where last == "%":
             return .measuredFlight(try bound(words.dropFirst().first ?? ""))
         case "flight": return .flight(try bound(last))
+        case "sent": return .sent(try bound(last))
         case "in": return .inFlight(try integer(last, "in flight"), true)
         case "not": return .inFlight(try integer(last, "not in flight"), false)
         case "no":
@@ -141,7 +143,8 @@ extension ScriptParser {
         let ends = word.split(separator: "~").map { nanoseconds($0.drop { $0 == "+" }) }
         switch (ends.count, ends.first ?? nil, ends.last ?? nil) {
         case (1, let time?, _): return isRelative ? .after(time) : .at(time)
-        case (2, let low?, let high?) where low <= high: return isRelative ? .afterBetween(low, high) : .between(low, high)
+        case (2, let low?, let high?) where low <= high:
+            return isRelative ? .afterBetween(low, high) : .between(low, high)
         default: throw Fault("\(word) is not a time")
         }
     }

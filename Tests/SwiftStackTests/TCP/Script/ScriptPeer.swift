@@ -37,7 +37,9 @@ struct ScriptPeer {
     private var scales: Bool { windowScale != nil && machineWindowScale != nil }
 
     /// The segment that `pattern` describes, at `time`.
-    mutating func segment(_ pattern: SegmentPattern, time: Int64, names: [String: UInt32]) throws(ScriptParser.Fault) -> TCPSegment {
+    mutating func segment(_ pattern: SegmentPattern, time: Int64, names: [String: UInt32]) throws(ScriptParser.Fault)
+        -> TCPSegment
+    {
         let start = pattern.sequence?.lowerBound ?? next
         var segment = TCPSegment(sequenceNumber: starts.peer + start, flags: pattern.flags)
         let isSYN = pattern.flags.contains(.syn)
@@ -81,11 +83,14 @@ struct ScriptPeer {
         options.selectiveAcknowledgmentPermitted = pattern.options.selectiveAcknowledgmentPermitted
         for block in pattern.options.sackBlocks {
             options.sackBlocks.append(
-                .init(left: (starts.machine + block.lowerBound).rawValue, right: (starts.machine + block.upperBound).rawValue))
+                .init(
+                    left: (starts.machine + block.lowerBound).rawValue,
+                    right: (starts.machine + block.upperBound).rawValue))
         }
         let both = saysTimestamps && machineSaysTimestamps && !pattern.flags.contains(.syn)
         if pattern.options.hasTimestamps || both && !pattern.options.absent.contains("TS") {
-            let value = try number(pattern.options.timestampValue, names) ?? starts.peerClock &+ UInt32(1000 + time / 1_000_000)
+            let value =
+                try number(pattern.options.timestampValue, names) ?? starts.peerClock &+ UInt32(1000 + time / 1_000_000)
             let echo = try number(pattern.options.timestampEcho, names) ?? machineTimestamp
             options.timestamps = .init(value: value, echoReply: echo)
         }
@@ -110,21 +115,38 @@ struct ScriptPeer {
 
 extension ScriptPeer {
     /// What is wrong with a segment that the machine sends, if anything is.
-    mutating func fault(_ segment: TCPOutgoingSegment, payload: ByteBuffer, configuration: TCPConfiguration) -> String? {
+    mutating func fault(_ segment: TCPOutgoingSegment, payload: ByteBuffer, configuration: TCPConfiguration) -> String?
+    {
         let start = segment.sequenceNumber - starts.machine
         let isSYN = segment.flags.contains(.syn)
         let end = start + segment.payloadLength + (isSYN ? 1 : 0) + (segment.flags.contains(.fin) ? 1 : 0)
-        if segment.options.encodedLength > 40 || segment.options.encodedLength % 4 != 0 { return "options of impossible length" }
+        if segment.options.encodedLength > 40 || segment.options.encodedLength % 4 != 0 {
+            return "options of impossible length"
+        }
+        // RFC 9293 section 3.7.1 (MUST-65), RFC 7323 section 2.2, RFC 2018 section 2: these belong to SYNs.
+        if !isSYN,
+            segment.options.maximumSegmentSize != nil || segment.options.windowScale != nil
+                || segment.options.selectiveAcknowledgmentPermitted
+        {
+            return "an option that belongs to a SYN"
+        }
         if segment.flags.contains(.rst) { return segment.payloadLength == 0 ? nil : "a reset with data" }
         if isSYN, start != 0 { return "a SYN belongs at 0" }
         if start > highestSent { return "leaves a hole: \(highestSent) is the next" }
         if segment.payloadLength > 0 {
-            if segment.payloadLength > configuration.maximumOutgoingLength { return "longer than maximumOutgoingLength" }
-            if payload != ScriptContent.ofMachine.bytes(at: start - 1, count: segment.payloadLength) { return "other bytes" }
+            if segment.payloadLength > configuration.maximumOutgoingLength {
+                return "longer than maximumOutgoingLength"
+            }
+            if payload != ScriptContent.ofMachine.bytes(at: start - 1, count: segment.payloadLength) {
+                return "other bytes"
+            }
             // RFC 9293 section 3.7.1, MUST-16: options count against what the peer takes (RFC 6691).
-            let limit = min(maximumSegmentSize ?? configuration.defaultMaximumSegmentSize, configuration.maximumSegmentSize)
+            let limit = min(
+                maximumSegmentSize ?? configuration.defaultMaximumSegmentSize, configuration.maximumSegmentSize)
             let piece = min(segment.maximumSegmentSize, segment.payloadLength)
-            if piece <= 0 || piece + segment.options.encodedLength > max(limit, Self.leastSegmentSize) { return "longer than the peer's MSS" }
+            if piece <= 0 || piece + segment.options.encodedLength > max(limit, Self.leastSegmentSize) {
+                return "longer than the peer's MSS"
+            }
             // RFC 9293 section 3.8.6: beyond the window only probes of a byte.
             if start + segment.payloadLength > rightEdge + 1 { return "beyond the window, which ends at \(rightEdge)" }
         }
@@ -147,7 +169,9 @@ extension ScriptPeer {
         // RFC 9293 section 3.8.6, SHLD-14; scaling may round it down (RFC 7323 section 2.4).
         let shift = scales && !segment.flags.contains(.syn) ? min(machineWindowScale ?? 0, 14) : 0
         let edge = acknowledged + Int(segment.window) << shift
-        if edge + (1 << shift) <= highestRightEdge { return "the right edge of the window moves back by \(highestRightEdge - edge)" }
+        if edge + (1 << shift) <= highestRightEdge {
+            return "the right edge of the window moves back by \(highestRightEdge - edge)"
+        }
         highestRightEdge = max(highestRightEdge, edge)
         return nil
     }

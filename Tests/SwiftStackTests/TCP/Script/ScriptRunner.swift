@@ -20,6 +20,7 @@ struct ScriptRunner {
     /// How many segments the link takes; nil: all.
     private var linkRoom: Int?
     private var measuredFlight = 0
+    private var bulkReceiver = ScriptBulkReceiver()
     private var names: [String: UInt32] = [:]
     private var trace = ScriptTrace()
 
@@ -45,13 +46,15 @@ struct ScriptRunner {
 
     private func failure(line: Int, text: String, reason: String) -> ScriptFailure {
         ScriptFailure(
-            line: line, text: text, reason: "\(reason) (at \(ScriptTrace.seconds(now)), numbers: \(starts))", trace: trace.lines)
+            line: line, text: text, reason: "\(reason) (at \(ScriptTrace.seconds(now)), numbers: \(starts))",
+            trace: trace.lines)
     }
 
     private mutating func perform(_ line: ScriptLine) throws(Fault) {
         switch line.action {
         case .expectSegment(let pattern): try expect(pattern, at: line.time)
-        case .expectData(let start, let end, let count): try expectData(from: start, to: end, segments: count, at: line.time)
+        case .expectData(let start, let end, let count):
+            try expectData(from: start, to: end, segments: count, at: line.time)
         case .configure(let words): try configuration.apply(words)
         case .skip:
             try wait(line.time)
@@ -197,7 +200,9 @@ extension ScriptRunner {
             guard some.readableBytes > 0 else { throw Fault("read gave an empty buffer") }
             bytes.writeBuffer(&some)
         }
-        guard bytes == ScriptContent.ofPeer.bytes(at: wasRead, count: bytes.readableBytes) else { throw Fault("read other bytes") }
+        guard bytes == ScriptContent.ofPeer.bytes(at: wasRead, count: bytes.readableBytes) else {
+            throw Fault("read other bytes")
+        }
         wasRead += bytes.readableBytes
         if let expected = gives ?? (limit == .max ? nil : limit), expected != bytes.readableBytes {
             throw Fault("read \(bytes.readableBytes)")
@@ -207,19 +212,19 @@ extension ScriptRunner {
     /// The user writes all there is room for; the peer acknowledges every second segment, and the last of those that come together.
     private mutating func bulk(duration: Int64, roundTrip: Int64, losses: Int) throws(Fault) {
         let end = now + duration
-        var receiver = ScriptBulkReceiver(losses: losses)
+        bulkReceiver.losses += losses
         sent = []
         while true {
             while let room = machine?.sendRoom, room > 0 {
                 try write(min(room, 65536), more: false, takes: nil)
                 try flush()
             }
-            receiver.receive(sent, answersArriveAt: now + roundTrip)
+            bulkReceiver.receive(sent, answersArriveAt: now + roundTrip)
             sent = []
-            let next = min(receiver.nextAnswer ?? .max, nextDeadline ?? .max, end)
+            let next = min(bulkReceiver.nextAnswer ?? .max, nextDeadline ?? .max, end)
             guard next < end else { break }
             try advance(to: next)
-            while let answer = receiver.takeAnswer(at: now) { try inject(answer) }
+            while let answer = bulkReceiver.takeAnswer(at: now) { try inject(answer) }
             try flush()
         }
         now = end
@@ -254,7 +259,9 @@ extension ScriptRunner {
 
     private mutating func expect(_ pattern: SegmentPattern, at time: ScriptTime) throws(Fault) {
         let segment = try next(at: time)
-        if let difference = segment.difference(from: pattern, names: &names) { throw Fault("\(difference): \(segment)") }
+        if let difference = segment.difference(from: pattern, names: &names) {
+            throw Fault("\(difference): \(segment)")
+        }
     }
 
     private mutating func expectData(from start: Int, to end: Int, segments: Int?, at time: ScriptTime) throws(Fault) {
@@ -263,7 +270,8 @@ extension ScriptRunner {
         while position < end {
             let segment = try next(at: count == 0 ? time : .now)
             count += 1
-            guard segment.sequence.lowerBound == position, !segment.sequence.isEmpty, segment.sequence.upperBound <= end,
+            guard segment.sequence.lowerBound == position, !segment.sequence.isEmpty,
+                segment.sequence.upperBound <= end,
                 segment.flags.subtracting([.psh, .fin]) == .ack
             else { throw Fault("not the data from \(position) on, and at most until \(end): \(segment)") }
             position = segment.sequence.upperBound
@@ -282,7 +290,9 @@ extension ScriptRunner {
                 "opened": .opened, "canRead": .canRead, "canWrite": .canWrite, "closed": .closed,
             ]
             guard let event = known[name] else { throw Fault("there is no event \(name)") }
-            guard events.contains(event) == isExpected else { throw Fault(isExpected ? "it has not come" : "it has come") }
+            guard events.contains(event) == isExpected else {
+                throw Fault(isExpected ? "it has not come" : "it has come")
+            }
             events.remove(event)
         case .closed(let name):
             let failure = machine.failure.map { "\($0)" } ?? "none"
@@ -299,9 +309,15 @@ extension ScriptRunner {
             guard bound.range.contains(peer.flight) else { throw Fault("in flight are \(peer.flight)") }
         case .measuredFlight(let bound):
             let share = peer.flight * 100 / max(measuredFlight, 1)
-            guard bound.range.contains(share) else { throw Fault("in flight are \(peer.flight), \(share) % of \(measuredFlight)") }
+            guard bound.range.contains(share) else {
+                throw Fault("in flight are \(peer.flight), \(share) % of \(measuredFlight)")
+            }
         case .inFlight(let number, let isExpected):
-            guard machine.hasInFlight(starts.machine + number) == isExpected else { throw Fault("it is the other way round") }
+            guard machine.hasInFlight(starts.machine + number) == isExpected else {
+                throw Fault("it is the other way round")
+            }
+        case .sent(let bound):
+            guard bound.range.contains(sent.count) else { throw Fault("\(sent.count) segments") }
         case .noTimer:
             if let next = nextDeadline { throw Fault("the machine waits until \(ScriptTrace.seconds(next))") }
         }

@@ -16,7 +16,9 @@ struct ScriptTests {
     }
 
     @Test func aRightScriptPasses() {
-        #expect(failure("established\nwrite 1000\n> P. 1:1001(1000) ack 1\n+0.1 < . ack 1001\nexpect nothing")?.description == nil)
+        #expect(
+            failure("established\nwrite 1000\n> P. 1:1001(1000) ack 1\n+0.1 < . ack 1001\nexpect nothing")?.description
+                == nil)
     }
 
     @Test(arguments: [
@@ -61,8 +63,10 @@ struct ScriptTests {
     }
 
     @Test(arguments: [
-        "now connect", "> Q 0:0(0)", "< . 1:3(1)", "< . 3:1(0)", "> . ack", "> . <mss>", "> . <mss 1", "> . <strange 1>",
-        "0.1~0.05 > .", "expect", "expect strange", "write", "read x", "bulk 1.0", "established strange", "+x > .", "link 2x",
+        "now connect", "> Q 0:0(0)", "< . 1:3(1)", "< . 3:1(0)", "> . ack", "> . <mss>", "> . <mss 1",
+        "> . <strange 1>",
+        "0.1~0.05 > .", "expect", "expect strange", "write", "read x", "bulk 1.0", "established strange", "+x > .",
+        "link 2x",
     ])
     func whatCannotBeReadFailsWithItsLine(_ line: String) {
         #expect(failure("connect\n# a comment\n\n\(line)")?.line == 4)

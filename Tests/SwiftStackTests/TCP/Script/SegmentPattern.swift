@@ -63,10 +63,14 @@ extension SegmentPattern {
             switch word {
             case "ack": acknowledgment = try ScriptParser.integer(words.popFirst(), "ack")
             case "win":
-                guard let bound = words.popFirst().flatMap({ ScriptBound($0) }) else { throw .init("win needs a number") }
+                guard let bound = words.popFirst().flatMap({ ScriptBound($0) }) else {
+                    throw .init("win needs a number")
+                }
                 window = bound
             case "len":
-                guard let bound = words.popFirst().flatMap({ ScriptBound($0) }) else { throw .init("len needs a number") }
+                guard let bound = words.popFirst().flatMap({ ScriptBound($0) }) else {
+                    throw .init("len needs a number")
+                }
                 length = bound
             case "urg": urgentPointer = try ScriptParser.integer(words.popFirst(), "urg")
             case "count": count = try ScriptParser.integer(words.popFirst(), "count")

@@ -20,7 +20,9 @@ struct SentSegment {
 
     /// The pieces that a link makes of `segment`: as long as its maximum segment size says (see `TCPOutgoingSegment`), FIN and PSH
     /// on the last, CWR on the first.
-    static func pieces(of segment: TCPOutgoingSegment, whole: Bool, time: Int64, starts: SequenceStarts) -> [SentSegment] {
+    static func pieces(of segment: TCPOutgoingSegment, whole: Bool, time: Int64, starts: SequenceStarts)
+        -> [SentSegment]
+    {
         let length = whole ? max(segment.payloadLength, 1) : max(segment.maximumSegmentSize, 1)
         let start = segment.sequenceNumber - starts.machine
         var pieces: [SentSegment] = []
@@ -72,7 +74,9 @@ extension SentSegment {
     /// What of `pattern` it does not fulfil. A name that is met for the first time is given its value.
     func difference(from pattern: SegmentPattern, names: inout [String: UInt32]) -> String? {
         let ignored: TCPHeader.Flags = pattern.allowsAcknowledgment ? [.psh, .ack] : .psh
-        if !pattern.allowsAnyFlags, flags.subtracting(ignored) != pattern.flags.subtracting(ignored) { return "other flags" }
+        if !pattern.allowsAnyFlags, flags.subtracting(ignored) != pattern.flags.subtracting(ignored) {
+            return "other flags"
+        }
         if pattern.flags.contains(.psh), !flags.contains(.psh) { return "no PSH" }
         if pattern.forbidsPush, flags.contains(.psh) { return "PSH" }
         if let expected = pattern.sequence, expected != sequence { return "other sequence numbers" }
@@ -88,9 +92,13 @@ extension SentSegment {
             return "other MSS"
         }
         if let expected = pattern.windowScale, options.windowScale != UInt8(clamping: expected) { return "other scale" }
-        if pattern.selectiveAcknowledgmentPermitted, !options.selectiveAcknowledgmentPermitted { return "no SACK-permitted" }
+        if pattern.selectiveAcknowledgmentPermitted, !options.selectiveAcknowledgmentPermitted {
+            return "no SACK-permitted"
+        }
         if pattern.hasTimestamps, options.timestamps == nil { return "no timestamps" }
-        if let expected = pattern.timestampValue, !isEqual(options.timestamps?.value, expected, &names) { return "other TSval" }
+        if let expected = pattern.timestampValue, !isEqual(options.timestamps?.value, expected, &names) {
+            return "other TSval"
+        }
         if let expected = pattern.timestampEcho, !isEqual(options.timestamps?.echoReply, expected, &names) {
             return "other TSecr"
         }
