@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "CLwIP", targets: ["CLwIP"]),
         .library(name: "CLwIPChecksum", targets: ["CLwIPChecksum"]),
         .library(name: "Netstack", targets: ["Netstack"]),
+        .library(name: "SwiftStack", targets: ["SwiftStack"]),
         .library(name: "NetstackLinks", targets: ["NetstackLinks"]),
         .library(name: "NetstackNIO", targets: ["NetstackNIO"]),
         .library(name: "NetstackHTTP", targets: ["NetstackHTTP"]),
@@ -57,6 +58,8 @@ let package = Package(
             name: "Netstack",
             dependencies: ["CLwIP", "CLwIPSupport", "NetstackCore", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
+        .target(
+            name: "SwiftStack", dependencies: ["NetstackCore", nio, collections], swiftSettings: settings),
         .target(
             name: "NetstackLinks",
             dependencies: ["CLinuxTun", "Netstack", nio, nioPosix, concurrencyHelpers],
@@ -92,8 +95,8 @@ let package = Package(
         .executableTarget(
             name: "vni-demo",
             dependencies: [
-                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1,
-                httpTypes, crypto, logging,
+                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "SwiftStack", "VNI", nio, nioPosix,
+                nioHTTP1, httpTypes, crypto, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -121,7 +124,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging, concurrencyHelpers,
+                "Netstack", "NetstackLinks", "SwiftStack", "VNI", nio, nioPosix, logging, concurrencyHelpers,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             path: "Tests/TestSupport",
@@ -136,6 +139,8 @@ let package = Package(
             name: "NetstackTests",
             dependencies: ["Netstack", "TestSupport", nio, nioPosix, concurrencyHelpers],
             swiftSettings: settings),
+        .testTarget(
+            name: "SwiftStackTests", dependencies: ["NetstackCore", "SwiftStack", nio], swiftSettings: settings),
         .testTarget(
             name: "NetstackLinksTests",
             dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],

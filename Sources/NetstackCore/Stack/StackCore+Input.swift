@@ -104,7 +104,7 @@ extension StackCore {
         else {
             return nic.statistics.malformedDropped += 1
         }
-        if run?.add(header, tcp, at: range) == true { return }
+        if run?.add(header, tcp, at: range, of: batch.readableBytesSpan) == true { return }
         end(&run, of: batch, on: nic)
         if tcp.flags.contains(.syn), tcp.flags.isDisjoint(with: [.ack, .rst]) {
             let request = TCPForwardRequest(

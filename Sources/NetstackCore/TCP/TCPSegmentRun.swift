@@ -34,16 +34,20 @@ package struct TCPSegmentRun {
     }
 
     /// Adds the next segment, if TCP would see no difference.
-    package mutating func add(_ ip: IPHeader, _ next: TCPHeader, at segment: Range<Int>) -> Bool {
+    package mutating func add(
+        _ ip: IPHeader, _ next: TCPHeader, at segment: Range<Int>, of batch: RawSpan
+    ) -> Bool {
         let start = segment.lowerBound + next.dataOffset
         let count = segment.upperBound - start
         guard byteCount > 0, count > 0, byteCount + count <= Self.maximumLength,
             next.sourcePort == tcp.sourcePort, next.destinationPort == tcp.destinationPort,
             next.sequenceNumber == tcp.sequenceNumber &+ UInt32(truncatingIfNeeded: byteCount),
             flags.isJoinable, next.flags.isJoinable,
-            next.dataOffset == TCPHeader.minimumLength, tcp.dataOffset == TCPHeader.minimumLength,
+            next.dataOffset == tcp.dataOffset,
             Int32(bitPattern: next.acknowledgmentNumber &- acknowledgmentNumber) >= 0,
-            ip.source == self.ip.source, ip.destination == self.ip.destination
+            ip.source == self.ip.source, ip.destination == self.ip.destination,
+            ip.congestionExperienced == self.ip.congestionExperienced,
+            tcp.dataOffset == TCPHeader.minimumLength || hasOptions(ofSegmentAt: segment.lowerBound, in: batch)
         else { return false }
         data.append(start..<segment.upperBound)
         byteCount += count
@@ -58,6 +62,16 @@ package struct TCPSegmentRun {
         TCPControlBlock.ID(
             nic: nic.id, local: TransportAddress(ip.destination, tcp.destinationPort),
             remote: TransportAddress(ip.source, tcp.sourcePort))
+    }
+
+    /// Whether a segment with as long a header has the same options.
+    private func hasOptions(ofSegmentAt start: Int, in batch: RawSpan) -> Bool {
+        // A header is a whole number of words long.
+        for offset in stride(from: TCPHeader.minimumLength, to: tcp.dataOffset, by: 4)
+        where batch.uint32(at: header.lowerBound + offset) != batch.uint32(at: start + offset) {
+            return false
+        }
+        return true
     }
 
     /// The sequence numbers that the run occupies, SYN and FIN included.

@@ -38,7 +38,8 @@ extension IPHeader {
             headerLength: headerLength,
             totalLength: totalLength,
             fragment: fragment,
-            dontFragment: flagsAndOffset & IPv4FragmentField.dontFragment != 0)
+            dontFragment: flagsAndOffset & IPv4FragmentField.dontFragment != 0,
+            congestionExperienced: packet.uint8(at: 1) & 3 == 3)
     }
 
     /// Walks the options; those a host has no use for, it skips (RFC 1122 section 3.2.1.8).
@@ -65,11 +66,11 @@ extension IPHeader {
     /// Writes the header of an atomic datagram: Don't Fragment is set, and the identification means nothing (RFC 6864).
     static func writeIPv4Header(
         source: IPv4Address, destination: IPv4Address, protocol number: IPProtocolNumber, hopLimit: UInt8,
-        payloadLength: Int, to buffer: inout ByteBuffer
+        isECNCapable: Bool, payloadLength: Int, to buffer: inout ByteBuffer
     ) {
         let start = buffer.readableBytes
         buffer.writeMultipleIntegers(
-            UInt8(4 << 4 | minimumIPv4Length / 4), UInt8(0),
+            UInt8(4 << 4 | minimumIPv4Length / 4), UInt8(isECNCapable ? 2 : 0),
             UInt16(truncatingIfNeeded: minimumIPv4Length + payloadLength),
             UInt16(0), IPv4FragmentField.dontFragment,
             hopLimit, number.rawValue, UInt16(0),

@@ -106,10 +106,11 @@ extension IPHeader {
 
     static func writeIPv6Header(
         source: IPv6Address, destination: IPv6Address, protocol number: IPProtocolNumber, hopLimit: UInt8,
-        payloadLength: Int, to buffer: inout ByteBuffer
+        isECNCapable: Bool, payloadLength: Int, to buffer: inout ByteBuffer
     ) {
         buffer.writeMultipleIntegers(
-            UInt32(6 << 28), UInt16(truncatingIfNeeded: payloadLength), number.rawValue, hopLimit,
+            UInt32(6 << 28 | (isECNCapable ? 2 << 20 : 0)), UInt16(truncatingIfNeeded: payloadLength), number.rawValue,
+            hopLimit,
             source.rawValue, destination.rawValue)
     }
 }

@@ -21,6 +21,8 @@ package struct IPHeader: Hashable, Sendable {
     package let fragment: Fragment?
     /// Whether a router that finds the packet too long must say so instead of splitting it: IPv4's flag, IPv6's rule.
     package internal(set) var dontFragment: Bool
+    /// Whether a router on the way has been congested (RFC 3168 section 5).
+    package let congestionExperienced: Bool
 
     package var version: IPVersion { source.version }
 
@@ -80,10 +82,10 @@ extension IPHeader {
 
     /// Writes the header of an unfragmented packet without options, or throws before it has written anything.
     ///
-    /// `payloadLength` is in bytes.
+    /// `payloadLength` is in bytes. With `isECNCapable`, routers may mark the packet in place of dropping it: ECT(0).
     package static func write(
         source: IPAddress, destination: IPAddress, protocol number: IPProtocolNumber,
-        hopLimit: UInt8 = defaultHopLimit, payloadLength: Int, to buffer: inout ByteBuffer
+        hopLimit: UInt8 = defaultHopLimit, isECNCapable: Bool = false, payloadLength: Int, to buffer: inout ByteBuffer
     ) throws(NetstackError) {
         let limit = maximumPayloadLength(source.version)
         guard payloadLength <= limit else { throw .datagramTooLong(payloadLength, limit: limit) }
@@ -91,11 +93,11 @@ extension IPHeader {
         case (.v4(let source), .v4(let destination)):
             writeIPv4Header(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                payloadLength: payloadLength, to: &buffer)
+                isECNCapable: isECNCapable, payloadLength: payloadLength, to: &buffer)
         case (.v6(let source), .v6(let destination)):
             writeIPv6Header(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                payloadLength: payloadLength, to: &buffer)
+                isECNCapable: isECNCapable, payloadLength: payloadLength, to: &buffer)
         default:
             throw .addressNotAvailable(source, reason: "\(destination) is of another IP version")
         }

@@ -4,7 +4,7 @@ import NIOCore
 import NetstackCore
 
 /// The state machine's part of a control block, which holds it.
-final class SwiftConnection: TCPTransport {
+final class SwiftConnection: TCPTransport, TimerWheelEntry {
     private(set) var machine: TCPStateMachine
     let id: TCPControlBlock.ID
     /// There until the connection has ended.
@@ -14,7 +14,7 @@ final class SwiftConnection: TCPTransport {
     /// Whether the engine has it among those that may have something to send.
     var isTouched = false
     /// Where it lies on the engine's timer wheel.
-    var timer: TimerWheel.Place?
+    var timer: TimerPlace?
 
     init(_ machine: TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, engine: SwiftEngine) {
         self.machine = machine
@@ -97,7 +97,17 @@ final class SwiftConnection: TCPTransport {
         stack.endTurn()
     }
 
-    func linkDrained() { turn { $0.resumeWriter() } }
+    func linkDrained() {
+        guard let block else { return }
+        block.stack.beginTurn()
+        engine.touch(self)
+        // Its writer goes on in the same turn, or else when there is room.
+        if machine.sendRoom >= Self.worthwhileRoom { block.gainedRoom() }
+        block.stack.endTurn()
+    }
+
+    /// With less room than this, writers would write in small pieces.
+    private static let worthwhileRoom = 64 << 10
 
     func pathTakes(_ mtu: Int) {
         let (size, now) = (segmentSize(mtu), engine.now)
@@ -132,7 +142,7 @@ final class SwiftConnection: TCPTransport {
 
     func write(_ bytes: inout ByteBuffer, more: Bool) throws(NetstackError) {
         // What waits for the link had better wait with the writer.
-        guard !nic.isFull else { return }
+        guard !nic.isFull else { return machine.holdWriter() }
         let now = engine.now
         turn { $0.write(&bytes, more: more, now: now) }
     }

@@ -16,7 +16,7 @@ final class SwiftEngine: TCPEngine {
     private var writer = SegmentWriter()
     /// Connections that have had a call since the last `settle`, and may have something to send.
     private var touched: [SwiftConnection] = []
-    private var wheel = TimerWheel()
+    private var wheel = TimerWheel<SwiftConnection>()
     /// Connections whose timers are due.
     private var due: [SwiftConnection] = []
     private var timeWait: [TCPControlBlock.ID: SwiftConnection] = [:]

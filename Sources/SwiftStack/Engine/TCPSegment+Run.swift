@@ -12,8 +12,9 @@ extension TCPSegment {
         congestionExperienced = run.ip.congestionExperienced
         if run.tcp.dataOffset > TCPHeader.minimumLength {
             let header = batch.readableBytesSpan.extracting(run.header)
-            // The stack has walked them before: they can be read.
-            options = (try? TCPOptions(parsing: header.extracting(TCPHeader.minimumLength..<header.byteCount))) ?? options
+            // The stack has walked them before.
+            options =
+                (try? TCPOptions(parsing: header.extracting(TCPHeader.minimumLength..<header.byteCount))) ?? options
         }
         if run.byteCount > 0 { payload = run.joinedData(from: batch) }
     }

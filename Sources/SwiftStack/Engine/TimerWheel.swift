@@ -1,29 +1,37 @@
 // The deadlines of very many connections, each set, moved and found at a cost that does not grow with their number.
 
+/// What can lie on a wheel, once.
+package protocol TimerWheelEntry: AnyObject {
+    /// Kept for the wheel; nil while it does not lie there.
+    var timer: TimerPlace? { get set }
+}
+
+/// Where an entry lies.
+package struct TimerPlace {
+    fileprivate var slot: Int
+    fileprivate var index: Int
+    /// When it is due.
+    package fileprivate(set) var tick: UInt64
+}
+
 /// A hierarchical timing wheel (Varghese and Lauck, 1987): 64 slots of one tick, 64 of 64 ticks, and so on. What is due far
 /// from now lies in a coarse slot, and moves to finer ones as time goes by.
-struct TimerWheel {
-    /// Where an entry lies; nil while it does not.
-    struct Place {
-        fileprivate var slot: Int
-        fileprivate var index: Int
-        /// When it is due.
-        fileprivate(set) var tick: UInt64
-    }
-
+package struct TimerWheel<Entry: TimerWheelEntry> {
     /// 64^5 ticks: of a millisecond, twelve days.
-    private static let levels = 5
-    private static let slotBits: UInt64 = 6
+    private static var levels: Int { 5 }
+    private static var slotBits: UInt64 { 6 }
 
     /// By level, and within it by place on the wheel.
-    private var slots = [[SwiftConnection]](repeating: [], count: levels << Int(slotBits))
+    private var slots = [[Entry]](repeating: [], count: levels << Int(slotBits))
     /// For each level, which slots have entries.
     private var occupied = [UInt64](repeating: 0, count: levels)
     /// The tick that everything before has been taken out for.
     private var elapsed: UInt64 = 0
 
+    package init() {}
+
     /// Sees to it that an entry is taken out at `tick`, or soon if that has passed.
-    mutating func insert(_ entry: SwiftConnection, at tick: UInt64) {
+    package mutating func insert(_ entry: Entry, at tick: UInt64) {
         remove(entry)
         let tick = min(max(tick, elapsed + 1), elapsed + 1 << (Self.slotBits * UInt64(Self.levels)) - 1)
         // The level of the highest digit that is not what it is now.
@@ -31,12 +39,12 @@ struct TimerWheel {
         let level = min((63 - difference.leadingZeroBitCount) / Int(Self.slotBits), Self.levels - 1)
         let position = Int(tick >> (Self.slotBits * UInt64(level)) & 63)
         let slot = level << Int(Self.slotBits) | position
-        entry.timer = Place(slot: slot, index: slots[slot].count, tick: tick)
+        entry.timer = TimerPlace(slot: slot, index: slots[slot].count, tick: tick)
         slots[slot].append(entry)
         occupied[level] |= 1 << UInt64(position)
     }
 
-    mutating func remove(_ entry: SwiftConnection) {
+    package mutating func remove(_ entry: Entry) {
         guard let place = entry.timer else { return }
         entry.timer = nil
         let last = slots[place.slot].removeLast()
@@ -50,10 +58,10 @@ struct TimerWheel {
     }
 
     /// No later than the tick at which the first entry is due: where that lies in a coarse slot, when it has to move.
-    var next: UInt64? { nextSlot()?.tick }
+    package var next: UInt64? { nextSlot()?.tick }
 
     /// Takes out what is due until `tick`.
-    mutating func takeDue(until tick: UInt64, into due: inout [SwiftConnection]) {
+    package mutating func takeDue(until tick: UInt64, into due: inout [Entry]) {
         while let (slot, start) = nextSlot(), start <= tick {
             elapsed = max(elapsed, start)
             let entries = slots[slot]

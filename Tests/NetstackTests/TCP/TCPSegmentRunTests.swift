@@ -27,7 +27,7 @@ import Testing
             let ip = try IPHeader(parsing: packet.readableBytesSpan)
             let tcp = try TCPHeader(parsing: packet.readableBytesSpan.extracting(ip.payload))
             let segment = start + ip.payload.lowerBound..<start + ip.payload.upperBound
-            if let last = runs.indices.last, runs[last].add(ip, tcp, at: segment) { return }
+            if let last = runs.indices.last, runs[last].add(ip, tcp, at: segment, of: bytes.readableBytesSpan) { return }
             runs.append(TCPSegmentRun(ip, tcp, at: segment))
         }
 
