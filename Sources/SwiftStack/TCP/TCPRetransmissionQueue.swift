@@ -52,7 +52,7 @@ struct TCPRetransmissionQueue {
             records[lastIndex].length += record.length
         } else {
             records.append(record)
-            if records.count > 16 { hasGrown = true }
+            if records.count > 4 { hasGrown = true }
         }
     }
 
