@@ -5,11 +5,11 @@ import NIOCore
 /// Watches the round trips of slow start. Where they grow, slow start goes on more slowly for a few rounds, and then ends
 /// unless they have shrunk again.
 struct HyStart {
-    /// The shortest round trip of this round, and of the last, in nanoseconds.
-    private var shortest = Int64.max
-    private var shortestOfLast = Int64.max
+    /// The shortest round trip of this round, and of the last, in microseconds.
+    private var shortest = UInt32.max
+    private var shortestOfLast = UInt32.max
     /// The shortest when the conservative phase began.
-    private var baseline = Int64.max
+    private var baseline = UInt32.max
     /// What will be acknowledged when this round is over; nil before the first.
     private var roundEnd: TCPSequenceNumber?
     private var samples: UInt8 = 0
@@ -40,15 +40,15 @@ struct HyStart {
                 if conservativeRounds == 0 { return true }
             }
         }
-        shortest = min(shortest, roundTrip.nanoseconds)
+        shortest = min(shortest, UInt32(clamping: roundTrip.nanoseconds / 1000))
         samples = samples == .max ? samples : samples + 1
         guard samples >= Self.minimumSamples, shortestOfLast < .max else { return false }
         if isConservative {
             if shortest < baseline { conservativeRounds = 0 }
         } else {
             // MIN_RTT_THRESH 4 ms, MAX_RTT_THRESH 16 ms, MIN_RTT_DIVISOR 8.
-            let threshold = min(max(shortestOfLast / 8, 4_000_000), 16_000_000)
-            if shortest >= shortestOfLast + threshold {
+            let threshold = min(max(shortestOfLast / 8, 4_000), 16_000)
+            if shortest >= shortestOfLast, shortest - shortestOfLast >= threshold {
                 baseline = shortest
                 conservativeRounds = Self.rounds
             }

@@ -10,7 +10,7 @@ struct RoundTripEstimator {
     /// RTO, before it is backed off.
     private var timeout: TimeAmount
     /// How often the timer has expired since the last acknowledgment of something new (section 5.5).
-    var backOffs = 0
+    var backOffs: UInt8 = 0
 
     init(initialTimeout: TimeAmount) { timeout = initialTimeout }
 

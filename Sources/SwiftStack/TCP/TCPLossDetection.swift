@@ -13,8 +13,8 @@ struct TCPLossDetection {
     /// RACK.reordering_seen.
     var hasSeenReordering = false
     /// RACK.reo_wnd_mult and RACK.reo_wnd_persist: DSACKs widen the reordering window for sixteen recoveries.
-    private var windowMultiplier = 1
-    private var windowRecoveries = 0
+    private var windowMultiplier: UInt8 = 1
+    private var windowRecoveries: UInt8 = 0
     /// RACK.dsack_round: not widened again before this is acknowledged.
     private var dsackRound: TCPSequenceNumber?
     /// RACK.min_RTT, within the last minutes, and when it was measured.
@@ -60,7 +60,7 @@ struct TCPLossDetection {
     mutating func noteDuplicate(acknowledged: TCPSequenceNumber, sendNext: TCPSequenceNumber) {
         if let round = dsackRound, acknowledged < round { return }
         dsackRound = sendNext
-        windowMultiplier = min(windowMultiplier + 1, 255)
+        windowMultiplier = windowMultiplier == .max ? .max : windowMultiplier + 1
         windowRecoveries = 16
     }
 

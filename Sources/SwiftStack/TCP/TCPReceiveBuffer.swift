@@ -28,7 +28,7 @@ struct TCPReceiveBuffer {
         count += bytes.readableBytes
         if pieces.isEmpty || !pieces[pieces.count - 1].gather(bytes) {
             pieces.append(bytes)
-            if pieces.count > 16 { hasGrown = true }
+            if pieces.count > 4 { hasGrown = true }
         }
     }
 

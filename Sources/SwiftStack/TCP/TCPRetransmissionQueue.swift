@@ -28,6 +28,8 @@ struct TCPRetransmissionQueue {
     }
 
     private var records = Deque<Record>()
+    /// A peer that acknowledges every other byte does not make more records than this.
+    private static let maximumCount = 8192
     /// Whether the memory of `records` is worth giving back.
     private var hasGrown = false
     /// Sequence numbers that are marked so.
@@ -50,7 +52,7 @@ struct TCPRetransmissionQueue {
             records[lastIndex].length += record.length
         } else {
             records.append(record)
-            if records.count > 16 { hasGrown = true }
+            if records.count > 4 { hasGrown = true }
         }
     }
 
@@ -77,7 +79,9 @@ struct TCPRetransmissionQueue {
     mutating func markSacked(_ block: SACKBlock, _ delivery: inout TCPDelivery) {
         let left = TCPSequenceNumber(block.left)
         let right = TCPSequenceNumber(block.right)
-        guard let first, let last, left >= first.start, left < right, right <= last.end else { return }
+        guard let first, let last, left >= first.start, left < right, right <= last.end,
+            records.count < Self.maximumCount
+        else { return }
         var index = indexOfRecord(containing: left)
         while index < records.count, records[index].start < right {
             if records[index].marks.contains(.sacked) {

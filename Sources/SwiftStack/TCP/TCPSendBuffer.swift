@@ -27,7 +27,7 @@ package struct TCPSendBuffer {
         guard length > 0 else { return }
         if pieces.isEmpty || !pieces[pieces.count - 1].bytes.gather(bytes) {
             pieces.append(Piece(position: end, bytes: bytes))
-            if pieces.count > 16 { hasGrown = true }
+            if pieces.count > 4 { hasGrown = true }
         }
         bytes.moveReaderIndex(forwardBy: length)
         end += length

@@ -137,15 +137,15 @@ package struct TCPStateMachine {
     var firstRetransmissionAt: NIODeadline?
     var retransmittedLength = 0
     /// How often the timer has expired with no answer at all.
-    var unansweredTimeouts = 0
+    var unansweredTimeouts: UInt8 = 0
 
     var timers = TCPTimers()
     var lastSentAt: NIODeadline
     var lastReceivedAt: NIODeadline
-    var keepAliveProbesSent = 0
+    var keepAliveProbesSent: UInt8 = 0
     /// Challenge acknowledgments in the five seconds from here on (RFC 5961 section 7).
     var challengesSince: NIODeadline
-    var challenges = 0
+    var challenges: UInt8 = 0
 
     enum Recovery {
         case none

@@ -58,13 +58,13 @@ extension TCPStateMachine {
     var retransmissionTimeout: TimeAmount { roundTrip.timeout(atMost: configuration.maximumRetransmissionTimeout) }
 
     /// R2 of RFC 9293 section 3.8.3, unless there is a user time-out: some 13 minutes.
-    private static let maximumRetransmissions = 15
+    private static let maximumRetransmissions: UInt8 = 15
 
     private mutating func retransmissionDue(now: NIODeadline) {
-        roundTrip.backOffs += 1
-        unansweredTimeouts += 1
+        roundTrip.backOffs = min(roundTrip.backOffs, .max - 1) + 1
+        unansweredTimeouts = min(unansweredTimeouts, .max - 1) + 1
         if state == .synSent || state == .synReceived {
-            guard roundTrip.backOffs <= configuration.synRetries else { return end(.timedOut) }
+            guard Int(roundTrip.backOffs) <= configuration.synRetries else { return end(.timedOut) }
             pending.insert(.syn)
         } else {
             let isHopeless = unansweredTimeouts > Self.maximumRetransmissions && configuration.userTimeout == nil
@@ -125,7 +125,7 @@ extension TCPStateMachine {
         } else if !retransmissions.isEmpty || conditions.contains(.persisting) {
             // Retransmissions ask already.
             timers.keepAlive = now + configuration.keepAliveIdle
-        } else if keepAliveProbesSent >= configuration.keepAliveProbes {
+        } else if Int(keepAliveProbesSent) >= min(configuration.keepAliveProbes, Int(UInt8.max)) {
             end(.timedOut)
         } else {
             keepAliveProbesSent += 1

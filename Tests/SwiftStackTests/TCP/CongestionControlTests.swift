@@ -94,6 +94,19 @@ struct CongestionControlTests {
             """)
     }
 
+    /// RFC 9406 section 4.2: a round trip that grows says that the queue fills: slow start gets four times as slow.
+    @Test func slowStartSlowsDownWhereRoundTripsGrow() {
+        play(
+            """
+            send buffer 4000000
+            established
+            bulk 0.45 rtt 0.1
+            measure
+            bulk 0.35 rtt 0.2
+            expect flight 200..300 %
+            """)
+    }
+
     // MARK: Loss
 
     /// RFC 9438 section 4.6: CUBIC keeps 0.7; RFC 5681 equation 4: Reno half.
@@ -157,9 +170,11 @@ struct CongestionControlTests {
     @Test func aLossOfEverythingIsRecoveredFrom() {
         play(
             """
+            send buffer 100000
             established
             bulk 0.5 rtt 0.05
-            bulk 5.0 rtt 0.05 loses 100
+            expect flight 100000
+            bulk 3.0 rtt 0.05 loses 100
             expect flight >=20000
             """)
     }

@@ -187,6 +187,18 @@ struct HandshakeTests {
             """)
     }
 
+    @Test func dataInASYNAreDeliveredOnce() {
+        play(
+            """
+            accept
+            < S 0:100(100) win 65535 <mss 1460>
+            > S. 0:0(0)
+            +0.1 < . 1:101(100) ack 1
+            +0.1 skip
+            read all gives 100
+            """)
+    }
+
     /// RFC 9293 section 3.10.7.4: the third segment of the handshake may carry data, and a FIN.
     @Test func theLastSegmentOfTheHandshakeMayCarryData() {
         play(

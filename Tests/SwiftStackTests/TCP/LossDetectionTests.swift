@@ -62,6 +62,55 @@ struct LossDetectionTests {
             """)
     }
 
+    /// RFC 8985 section 6.2, step 4: a retransmission that was not needed (RFC 2883) makes the reordering window larger.
+    @Test func anUnneededRetransmissionMakesRACKMorePatient() {
+        play(
+            """
+            established
+            write 3000
+            > data 1:3001
+            +0.1 < . ack 1 <sack 1001:3001>
+            +0.01 < . ack 3001
+            write 3000
+            > data 3001:6001
+            +0.1 < . ack 3001 <sack 4001:6001>
+            +0.02~+0.03 > . 3001:4001(1000)
+            +0.005 < . ack 6001
+            write 1000
+            > . 6001:7001(1000)
+            +0.08 < . ack 6001 <sack 3001:4001>
+            +0.02 < . ack 7001
+            write 3000
+            > data 7001:10001
+            +0.1 < . ack 7001 <sack 8001:10001>
+            expect nothing for 0.045
+            +0~+0.01 > . 7001:8001(1000)
+            """)
+    }
+
+    /// … also where the report comes when nothing is in flight any more.
+    @Test func aLateReportOfADuplicateMakesRACKMorePatientToo() {
+        play(
+            """
+            established
+            write 3000
+            > data 1:3001
+            +0.1 < . ack 1 <sack 1001:3001>
+            +0.01 < . ack 3001
+            write 3000
+            > data 3001:6001
+            +0.1 < . ack 3001 <sack 4001:6001>
+            +0.02~+0.03 > . 3001:4001(1000)
+            +0.005 < . ack 6001
+            +0.08 < . ack 6001 <sack 3001:4001>
+            write 3000
+            > data 6001:9001
+            +0.1 < . ack 6001 <sack 7001:9001>
+            expect nothing for 0.045
+            +0~+0.01 > . 6001:7001(1000)
+            """)
+    }
+
     /// RFC 8985 section 6.2, step 5: many losses at once.
     @Test func allThatIsOverdueIsSentAgain() {
         play(

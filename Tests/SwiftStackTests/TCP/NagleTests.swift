@@ -130,6 +130,18 @@ struct NagleTests {
             """)
     }
 
+    /// MUST-60: what is announced and does not come is not waited for for ever.
+    @Test func anAnnouncementIsNotBelievedForEver() {
+        play(
+            """
+            established
+            write 300 more
+            expect nothing
+            +0.1~+1.0 > . 1:301(300)
+            skip
+            """)
+    }
+
     @Test func aCloseEndsTheAnnouncement() {
         play(
             """

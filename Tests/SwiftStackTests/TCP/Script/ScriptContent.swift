@@ -24,7 +24,9 @@ struct ScriptContent {
         buffer.reserveCapacity(count)
         var done = 0
         while done < count {
-            let start = (position + done + shift) % Self.period
+            // What a peer sends from before its beginning has a negative position.
+            let remainder = (position + done + shift) % Self.period
+            let start = remainder < 0 ? remainder + Self.period : remainder
             let length = min(count - done, Self.period)
             buffer.writeBytes(Self.bytes[start..<start + length])
             done += length
