@@ -1,7 +1,7 @@
 // What was lost, how the window is brought down for it, and how that is undone where nothing was.
 
 import NIOCore
-import Netstack
+import NetstackCore
 
 extension TCPStateMachine {
     /// RFC 8985 section 6.2 steps 4 and 5.

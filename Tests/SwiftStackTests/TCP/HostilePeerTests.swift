@@ -1,7 +1,7 @@
 // A peer that says anything at all: no segment may crash the machine, make it spin, or make it send what RFC 9293 forbids (what
 // `ScriptPeer` checks). Everything comes from a seed, so a failure can be played again.
 
-import Netstack
+import NetstackCore
 import Testing
 
 struct HostilePeerTests {
