@@ -12,9 +12,11 @@ final class LwIPConnection: TCPTransport {
 
     /// lwIP's connection, until it is freed or in TIME-WAIT.
     private(set) var pcb: UnsafeMutablePointer<tcp_pcb>?
-    /// There for as long as `pcb` is.
-    unowned var block: TCPControlBlock?
-    private unowned let engine: LwIPEngine
+    /// There for as long as `pcb` is. Counting references here and to the engine would cost a round trip 2 %.
+    private unowned(unsafe) var owner: TCPControlBlock?
+    var block: TCPControlBlock? { pcb == nil ? nil : owner }
+    /// There for as long as a block is, which holds its stack.
+    private unowned(unsafe) let engine: LwIPEngine
     let interface: LwIPInterface
     /// Whether the engine has it among those that lwIP's timers are run for, and where among those kept alive.
     var isTimed = false
@@ -137,6 +139,9 @@ final class LwIPConnection: TCPTransport {
 
     // MARK: Called by the engine
 
+    /// The connection becomes a block's. Called once.
+    func belongs(to block: TCPControlBlock) { owner = block }
+
     /// Whether what forges segments may be answered once more: ten times in five seconds (RFC 5961 section 7).
     func mayChallenge() -> Bool {
         challenges.allows(at: engine.eventLoop.now, burst: 10, every: .milliseconds(500))
@@ -175,11 +180,11 @@ final class LwIPConnection: TCPTransport {
     /// Runs `body` inside the library, with the connection in it; nil if that is gone.
     @discardableResult
     func enter<Result>(_ body: (UnsafeMutablePointer<tcp_pcb>) -> Result) -> Result? {
-        guard pcb != nil, let block else { return nil }
+        guard let block else { return nil }
         let stack = block.stack
         stack.beginTurn()
         defer { stack.endTurn() }
-        return engine.lend(self, body)
+        return engine.lend(self, of: block, body)
     }
 
     /// lwIP calls back no more.

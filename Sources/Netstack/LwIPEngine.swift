@@ -69,6 +69,7 @@ final class LwIPEngine: TCPEngine {
     func leave() { library.leave() }
 
     func settle() {
+        guard !owing.isEmpty else { return }
         for connection in owing {
             connection.enter { if clwip_tcp_delays_acknowledgment($0) != 0 { clwip_tcp_acknowledge($0) } }
         }
@@ -78,9 +79,9 @@ final class LwIPEngine: TCPEngine {
     /// Lends a connection to lwIP, which has been entered, and sees what has become of it.
     @discardableResult
     func lend<Result>(
-        _ connection: LwIPConnection, _ body: (UnsafeMutablePointer<tcp_pcb>) -> Result
+        _ connection: LwIPConnection, of block: TCPControlBlock, _ body: (UnsafeMutablePointer<tcp_pcb>) -> Result
     ) -> Result? {
-        guard let pcb = connection.pcb, let block = connection.block else { return nil }
+        guard let pcb = connection.pcb else { return nil }
         clwip_tcp_admit(pcb)
         current = connection
         defer {
@@ -135,7 +136,7 @@ final class LwIPEngine: TCPEngine {
             throw .library(operation: "a connect", code: Int(code))
         }
         // It stands in lwIP's list: taken back as if it had been lent.
-        lend(block.lwIP) { _ in }
+        lend(block.lwIP, of: block) { _ in }
         return block
     }
 
@@ -161,7 +162,7 @@ final class LwIPEngine: TCPEngine {
         let connection = LwIPConnection(pcb, to: id.remote.address, on: interface, engine: self)
         let block = TCPControlBlock(
             id, on: interface.nic, isPassive: pcb.pointee.state == SYN_RCVD, transport: connection)
-        connection.block = block
+        connection.belongs(to: block)
         return block
     }
 
@@ -174,7 +175,9 @@ final class LwIPEngine: TCPEngine {
         let connection = block.lwIP
         let verdict = clwip_tcp_judge(pcb, run.flags.rawValue, run.tcp.sequenceNumber, run.acknowledgmentNumber)
         guard verdict == clwip_tcp_take else {
-            if verdict == clwip_tcp_challenge, connection.mayChallenge() { lend(connection, clwip_tcp_acknowledge) }
+            if verdict == clwip_tcp_challenge, connection.mayChallenge() {
+                lend(connection, of: block, clwip_tcp_acknowledge)
+            }
             return nic.statistics.unacceptableDropped += 1
         }
         let length = UInt32(truncatingIfNeeded: run.segmentLength)
@@ -184,7 +187,9 @@ final class LwIPEngine: TCPEngine {
         if run.tcp.flags.contains(.syn), block.isOpening { connection.peerAnnounced(run.tcp, run.ip.version) }
         let isNext = length == 0 || clwip_tcp_is_next(pcb, run.tcp.sequenceNumber, length) != 0
         let interface = connection.interface
-        lend(connection) { _ in isNext ? lend(run, of: batch, on: interface) : give(run, of: batch, on: interface) }
+        lend(connection, of: block) { _ in
+            isNext ? lend(run, of: batch, on: interface) : give(run, of: batch, on: interface)
+        }
         // RFC 5681 section 4.2: at least every second segment is acknowledged, and lwIP counts runs.
         if run.data.count > 1 { owing.append(connection) }
     }
@@ -259,7 +264,8 @@ final class LwIPEngine: TCPEngine {
 
     func timersDue(now: NIODeadline) {
         for connection in timers.takeDue(now) {
-            lend(connection) { pcb in
+            guard let block = connection.block else { continue }
+            lend(connection, of: block) { pcb in
                 if clwip_tcp_needs_fast_tick(pcb) != 0 { tcp_fasttmr() }
                 clwip_tcp_slow_tick(pcb, TCPTimers.scale)
             }

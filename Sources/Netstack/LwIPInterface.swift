@@ -10,7 +10,7 @@ final class LwIPInterface {
     /// case that aborts the process (ip4_output_if, netif_loop_output).
     let netif: UnsafeMutablePointer<netif>
     unowned let nic: NetworkInterface
-    private unowned let engine: LwIPEngine
+    private unowned(unsafe) let engine: LwIPEngine
 
     /// Puts the NIC into lwIP's list. Called inside the library, as is `remove`, which must follow before the NIC goes.
     init(_ nic: NetworkInterface, engine: LwIPEngine) {
