@@ -28,7 +28,9 @@ extension IPHeader {
             headerLength: walk.offset,
             totalLength: totalLength,
             fragment: walk.fragment,
-            dontFragment: true)
+            dontFragment: true,
+            // The low bits of the traffic class.
+            congestionExperienced: packet.uint8(at: 1) >> 4 & 3 == 3)
     }
 
     /// The way from the fixed header to the upper-layer header, or to the payload of a fragment.

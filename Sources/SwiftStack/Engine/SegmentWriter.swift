@@ -70,10 +70,11 @@ struct SegmentWriter {
                 return optionsLength
             }
         }
-        sum = InternetChecksum()
+        var sum = InternetChecksum()
         sum.addPseudoHeader(
             source: source, destination: destination, protocol: .tcp, upperLayerLength: headerLength + payloadLength)
         sum.add(headers.readableBytesSpan.extracting(networkLength..<headers.readableBytes))
+        self.sum = sum
         return true
     }
 

@@ -59,12 +59,16 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         }
         if events.contains(.opened) { opened(block) }
         if events.contains(.canRead) {
-            machine.configuration.maximumReceiveWindow = engine.largestWindow
+            machine.limitBuffers(to: engine.largestWindow)
             block.becameReadable()
         }
-        // With both directions finished, TCP sees the rest through by itself.
-        if block.writeClosed, machine.peerFinished { block.release() }
-        if events.contains(.canWrite) { block.gainedRoom() }
+        // With both directions finished, TCP sees the rest through by itself; but where the peer was first, the four-tuple is
+        // in use until it has acknowledged that.
+        if block.writeClosed, machine.peerFinished, machine.state != .lastAck { block.release() }
+        if block.waitsForRoom {
+            engine.transmit(self)
+            if room >= Self.unsentLimit / 2 { block.gainedRoom() }
+        }
         guard machine.state == .closed || machine.state == .timeWait else { return }
         // A reset still leaves.
         engine.transmit(self)
@@ -78,6 +82,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         // What is known of the path may be less than what the NIC takes, which the SYN has announced.
         let mtu = nic.mtu(to: id.remote.address)
         if mtu < nic.mtu { machine.pathTakes(maximumSegmentSize: segmentSize(mtu), now: engine.now) }
+        machine.limitBuffers(to: engine.largestWindow)
         block.becameEstablished()
     }
 
@@ -98,16 +103,9 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     }
 
     func linkDrained() {
-        guard let block else { return }
-        block.stack.beginTurn()
-        engine.touch(self)
-        // Its writer goes on in the same turn, or else when there is room.
-        if machine.sendRoom >= Self.worthwhileRoom { block.gainedRoom() }
-        block.stack.endTurn()
+        // Its writer goes on in the same turn, if it is that which waits.
+        turn { _ in }
     }
-
-    /// With less room than this, writers would write in small pieces.
-    private static let worthwhileRoom = 64 << 10
 
     func pathTakes(_ mtu: Int) {
         let (size, now) = (segmentSize(mtu), engine.now)
@@ -140,11 +138,25 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     // MARK: Writing
 
+    /// The most bytes to queue that can't be sent yet.
+    private static let unsentLimit = 64 << 10
+
+    /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
+    /// or the peer had better wait with the writer.
+    private var room: Int { min(machine.sendRoom, Self.unsentLimit - machine.unsentLength) }
+
     func write(_ bytes: inout ByteBuffer, more: Bool) throws(NetstackError) {
-        // What waits for the link had better wait with the writer.
-        guard !nic.isFull else { return machine.holdWriter() }
-        let now = engine.now
-        turn { $0.write(&bytes, more: more, now: now) }
+        guard let block else { return }
+        let (stack, now) = (block.stack, engine.now)
+        stack.beginTurn()
+        while bytes.readableBytes > 0, !nic.isFull, room > 0 {
+            guard var part = bytes.readSlice(length: min(bytes.readableBytes, room)) else { break }
+            machine.write(&part, more: more || bytes.readableBytes > 0, now: now)
+            // What is left after the last leaves at the end of the turn, with what others write.
+            if bytes.readableBytes > 0 { engine.transmit(self) }
+        }
+        engine.touch(self)
+        stack.endTurn()
     }
 
     // MARK: Ending
@@ -156,7 +168,11 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     func close() {
         let now = engine.now
-        turn { $0.close(now: now) }
+        turn {
+            // A reset for what has not been read would take what has been written with it.
+            while $0.read(upTo: .max, now: now) != nil {}
+            $0.close(now: now)
+        }
     }
 
     func abort(tellPeer: Bool) {

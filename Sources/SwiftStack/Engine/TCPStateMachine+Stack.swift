@@ -3,8 +3,17 @@
 import NetstackCore
 
 extension TCPStateMachine {
-    /// A writer is held back for the link's sake. It hears of room as if there had been none.
-    mutating func holdWriter() { conditions.insert(.wantsRoom) }
+    /// Bytes that have been written and not been sent.
+    var unsentLength: Int { sendBuffer.count - min(sendNext - sendUnacknowledged, sendBuffer.count) }
+
+    /// Bounds how far the buffers grow: by `share` of what the stack has for that, and by what the round trip can make use
+    /// of. With fewer bytes than they begin with no link is worth more, and more than a processor's cache holds cost time.
+    mutating func limitBuffers(to share: Int) {
+        // At a byte a nanosecond.
+        let useful = max(Int(lossDetection.minimumRoundTrip.nanoseconds), configuration.initialReceiveWindow)
+        configuration.maximumReceiveWindow = min(share, useful)
+        configuration.maximumSendBuffer = min(share, useful)
+    }
 
     /// The peer is not told that the connection has ended.
     mutating func forgetReset() { pending.subtract([.reset, .strayReset]) }
