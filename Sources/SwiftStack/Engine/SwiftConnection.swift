@@ -27,6 +27,11 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     func receive(_ segment: TCPSegment, now: NIODeadline) {
         machine.receive(segment, now: now)
+        switch machine.drop {
+        case .unacceptable: nic.statistics.unacceptableDropped += 1
+        case .window: nic.statistics.windowDropped += 1
+        case nil: break
+        }
         tell()
     }
 
@@ -64,7 +69,9 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         }
         // With both directions finished, TCP sees the rest through by itself; but where the peer was first, the four-tuple is
         // in use until it has acknowledged that.
-        if block.writeClosed, machine.peerFinished, machine.state != .lastAck { block.release() }
+        if block.writeClosed, machine.peerFinished, machine.state != .lastAck, machine.state != .closed {
+            block.release()
+        }
         if block.waitsForRoom {
             engine.transmit(self)
             if room >= Self.unsentLimit / 2 { block.gainedRoom() }

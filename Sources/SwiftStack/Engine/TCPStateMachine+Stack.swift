@@ -1,5 +1,6 @@
 // What only a stack asks of a state machine.
 
+import NIOCore
 import NetstackCore
 
 extension TCPStateMachine {

@@ -24,8 +24,11 @@ struct TCPReassemblyQueue {
     var isEmpty: Bool { pieces.isEmpty }
     var firstStart: TCPSequenceNumber? { pieces.first?.start }
 
-    /// Keeps of `bytes`, which begin at `start`, what is new. Returns the first range that was there already.
-    mutating func insert(_ bytes: ByteBuffer, at start: TCPSequenceNumber) -> SACKBlock? {
+    /// Keeps of `bytes`, which begin at `start`, what is new. Returns whether there was room for all of it, and the first
+    /// range that was there already.
+    mutating func insert(
+        _ bytes: ByteBuffer, at start: TCPSequenceNumber
+    ) -> (isWhole: Bool, duplicate: SACKBlock?) {
         let end = start + bytes.readableBytes
         var duplicate: SACKBlock?
         var position = start
@@ -47,7 +50,7 @@ struct TCPReassemblyQueue {
             }
         }
         noteRun(around: start)
-        return duplicate
+        return (position >= end, duplicate)
     }
 
     /// Adds a part of `bytes` before the piece at `index`, which then is moved on to stay at that piece.

@@ -13,7 +13,8 @@ extension TCPStateMachine {
         }
         guard acknowledgment >= sendUnacknowledged else {
             // RFC 5961 section 5.2: older than any window.
-            guard sendUnacknowledged - acknowledgment <= max(largestSendWindow, 1 << 16) else {
+            let age = sendUnacknowledged.rawValue &- acknowledgment.rawValue
+            guard age <= UInt32(clamping: largestSendWindow) else {
                 challenge(now: now)
                 return false
             }

@@ -6,6 +6,7 @@ import NetstackCore
 extension TCPStateMachine {
     /// SEGMENT ARRIVES. Answers leave with the next `transmit`.
     package mutating func receive(_ segment: TCPSegment, now: NIODeadline) {
+        drop = nil
         switch state {
         case .closed: return
         case .synSent: receiveInSYNSent(segment, now: now)
@@ -24,7 +25,7 @@ extension TCPStateMachine {
         }
         if segment.flags.contains(.rst) {
             // Only one that knows our number is believed.
-            if acknowledges { end(.refused) }
+            if acknowledges { end(.refused) } else { drop = .unacceptable }
             return
         }
         guard segment.flags.contains(.syn) else { return }
@@ -113,13 +114,9 @@ extension TCPStateMachine {
         let flags = segment.flags
         guard !isOld(segment, now: now), isAcceptable(segment) else { return answerUnacceptable(segment, now: now) }
         if flags.contains(.rst) { return receiveReset(segment, now: now) }
-        if flags.contains(.syn) {
-            // RFC 5961 section 4.2. The SYN of a simultaneous opening comes with the acknowledgment of ours.
-            guard state == .synReceived, flags.contains(.ack), segment.sequenceNumber + 1 == receiveNext else {
-                return challenge(now: now)
-            }
-        }
-        guard flags.contains(.ack) else { return }
+        // RFC 5961 section 4.2. The SYN of a simultaneous opening is one that has come before, and lies before the window.
+        if flags.contains(.syn) { return challenge(now: now) }
+        guard flags.contains(.ack) else { return drop = .unacceptable }
         if let timestamps = segment.options.timestamps, conditions.contains(.timestamps),
             segment.sequenceNumber <= lastAcknowledgment
         {
@@ -157,23 +154,33 @@ extension TCPStateMachine {
     }
 
     private mutating func answerUnacceptable(_ segment: TCPSegment, now: NIODeadline) {
-        guard !segment.flags.contains(.rst) else { return }
+        guard !segment.flags.contains(.rst) else { return drop = .unacceptable }
         if state == .synReceived, segment.flags.contains(.syn), segment.sequenceNumber + 1 == receiveNext {
-            // The peer has not seen our SYN-ACK.
-            if conditions.contains(.passive) { pending.insert(.syn) } else { receiveCrossedSYN(segment, now: now) }
-            return
+            return receiveSYNAgain(segment, now: now)
         }
-        if isOld(segment, now: now), segment.options.timestamps == nil { return }
+        if isOld(segment, now: now), segment.options.timestamps == nil { return drop = .unacceptable }
         // A retransmitted FIN: the peer has not seen our acknowledgment (section 3.10.7.4, TIME-WAIT).
         if state == .timeWait, segment.flags.contains(.fin) { timers.wait = now + configuration.timeWait }
         guard segment.length > 0, !segment.flags.contains(.syn) else {
             // Limited, so that two who misunderstand each other don't go on for ever.
             return challenge(now: now)
         }
+        if segment.sequenceNumber >= receiveWindowEdge { drop = .window }
         if segment.sequenceNumber < receiveNext {
             noteDuplicate(segment.sequenceNumber, upTo: segment.sequenceNumber + segment.length)
         }
         pending.insert(.acknowledgment)
+    }
+
+    /// In SYN-RECEIVED: from a peer that has not seen our SYN-ACK, or is opening as well.
+    private mutating func receiveSYNAgain(_ segment: TCPSegment, now: NIODeadline) {
+        if !conditions.contains(.passive) {
+            receiveCrossedSYN(segment, now: now)
+        } else if segment.flags.contains(.ack) {
+            challenge(now: now)
+        } else {
+            pending.insert(.syn)
+        }
     }
 
     /// A simultaneous opening whose SYN-ACK repeats the SYN that was already taken: only its acknowledgment is news.
@@ -192,13 +199,16 @@ extension TCPStateMachine {
         guard segment.sequenceNumber == receiveNext else { return challenge(now: now) }
         switch state {
         case .synReceived: end(.refused)
-        case .closing, .lastAck, .timeWait: end(nil)
+        case .closing: end(nil)
+        // Old duplicates must not end it (RFC 1337 section 3).
+        case .timeWait: drop = .unacceptable
         default: end(.reset)
         }
     }
 
     /// An acknowledgment that lets a peer who is one prove it: ten in five seconds (RFC 5961 section 7).
     mutating func challenge(now: NIODeadline) {
+        drop = .unacceptable
         if now - challengesSince >= .seconds(5) {
             challengesSince = now
             challenges = 0
@@ -286,6 +296,7 @@ extension TCPStateMachine {
         pending.insert(.acknowledgment)
         let first = start < receiveNext ? receiveNext : start
         let last = start + length > receiveWindowEdge ? receiveWindowEdge : start + length
+        if last < start + length { drop = .window }
         if start < receiveNext { noteDuplicate(start, upTo: first < start + length ? first : start + length) }
         guard first < last,
             let payload = segment.payload.getSlice(
@@ -293,8 +304,10 @@ extension TCPStateMachine {
         else { return }
         if first == receiveNext {
             fillGap(with: payload)
-        } else if let duplicate = reassembly.insert(payload, at: first), self.duplicate == nil {
-            self.duplicate = duplicate
+        } else {
+            let (isWhole, duplicate) = reassembly.insert(payload, at: first)
+            if !isWhole { drop = .window }
+            if self.duplicate == nil { self.duplicate = duplicate }
         }
     }
 

@@ -28,7 +28,9 @@ import Testing
             let tcp = try TCPHeader(parsing: packet.readableBytesSpan.extracting(ip.payload))
             let segment = start + ip.payload.lowerBound..<start + ip.payload.upperBound
             let batch = bytes
-            if let last = runs.indices.last, runs[last].add(ip, tcp, at: segment, of: batch.readableBytesSpan) { return }
+            if let last = runs.indices.last, runs[last].add(ip, tcp, at: segment, of: batch.readableBytesSpan) {
+                return
+            }
             runs.append(TCPSegmentRun(ip, tcp, at: segment))
         }
 
