@@ -8,6 +8,8 @@ struct HyStart {
     /// The shortest round trip of this round, and of the last, in microseconds.
     private var shortest = UInt32.max
     private var shortestOfLast = UInt32.max
+    /// The shortest of all.
+    private var least = UInt32.max
     /// The shortest when the conservative phase began.
     private var baseline = UInt32.max
     /// What will be acknowledged when this round is over; nil before the first.
@@ -22,6 +24,9 @@ struct HyStart {
     private static let rounds: UInt8 = 5
 
     var isConservative: Bool { conservativeRounds > 0 }
+
+    /// With round trips shorter than that, in microseconds, what grows is the time that machines take, and no queue.
+    private static let leastRoundTrip: UInt32 = 1000
 
     /// By how much slow start opens the window. There is no bound L to it: what leaves in long segments is paced by them.
     func growth(acknowledged length: Int) -> Int { isConservative ? length / Self.growthDivisor : length }
@@ -41,8 +46,9 @@ struct HyStart {
             }
         }
         shortest = min(shortest, UInt32(clamping: roundTrip.nanoseconds / 1000))
+        least = min(least, shortest)
         samples = samples == .max ? samples : samples + 1
-        guard samples >= Self.minimumSamples, shortestOfLast < .max else { return false }
+        guard least >= Self.leastRoundTrip, samples >= Self.minimumSamples, shortestOfLast < .max else { return false }
         if isConservative {
             if shortest < baseline { conservativeRounds = 0 }
         } else {
