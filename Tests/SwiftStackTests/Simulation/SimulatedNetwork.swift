@@ -1,7 +1,7 @@
 // Any number of connections over one link, in virtual time: events in the order of their time, and nothing else.
 
 import NIOCore
-import Netstack
+import NetstackCore
 import SwiftStack
 
 final class SimulatedNetwork {
