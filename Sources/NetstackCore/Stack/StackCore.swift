@@ -82,6 +82,7 @@ package final class StackCore {
     package func withoutNews<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         depth += 1
         defer {
+            if depth == 1 { engine.settle() }
             depth -= 1
             if depth == 0 {
                 if !touched.isEmpty || !deferred.isEmpty { settleSoon() }
