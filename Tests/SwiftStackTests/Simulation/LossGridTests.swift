@@ -110,6 +110,22 @@ import Testing
         try compare(cells)
     }
 
+    /// 3.75 MB are on the way here, of the 4 MiB that the buffers hold at most.
+    @Test func aLongFatPathIsFilled() {
+        var conditions = SimulatedLink.Conditions()
+        conditions.rate = 100_000_000
+        conditions.delay = .milliseconds(150)
+        conditions.queueLimit = 4 << 20
+        let network = SimulatedNetwork(conditions, seed: 1)
+        let flow = network.open(.bulk)
+        network.run(until: network.now + .seconds(5))
+        let before = flow.passive.readLength
+        network.run(until: network.now + .seconds(6))
+        let goodput = Double(flow.passive.readLength - before) * 8 / 6
+        #expect(goodput >= 0.9 * 100_000_000 * 1448 / 1500)
+        #expect(network.problems.isEmpty)
+    }
+
     /// What holds whatever the table says.
     private func check(_ cell: Cell) {
         let name = Comment(rawValue: cell.description)
