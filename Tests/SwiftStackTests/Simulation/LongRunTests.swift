@@ -100,7 +100,8 @@ import Testing
         var conditions = SimulatedLink.Conditions()
         conditions.rate = [2_000_000, 20_000_000, 200_000_000].randomElement(using: &random) ?? 0
         conditions.delay = .milliseconds(.random(in: 1...150, using: &random))
-        conditions.loss = 0.01
+        // Now and then nothing gets through for a while.
+        conditions.loss = random.happens(0.03) ? 1 : 0.01
         conditions.meanLossBurst = random.happens(0.3) ? 3 : 1
         conditions.reordering = 0.02
         conditions.reorderingDelay = .milliseconds(.random(in: 1...30, using: &random))
@@ -134,8 +135,15 @@ import Testing
         case 4:
             active.ending = .close
             passive.ending = .halfClose
-        case 5: active.ending = .abort
-        case 6: passive.ending = .abort
+        case 5:
+            // While there is something in flight.
+            active.ending = .abort
+            active.portion = max(active.length / 2, 1)
+            active.pause = .milliseconds(.random(in: 1...1_000, using: &random))
+        case 6:
+            passive.ending = .abort
+            passive.portion = max(passive.length / 2, 1)
+            passive.pause = .milliseconds(.random(in: 1...1_000, using: &random))
         case 7:
             active.portion = 700
             active.length = 20_000

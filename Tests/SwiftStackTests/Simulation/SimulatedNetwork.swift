@@ -37,7 +37,7 @@ final class SimulatedNetwork {
         configuration: TCPConfiguration = TCPConfiguration()
     ) -> (active: SimulatedEndpoint, passive: SimulatedEndpoint) {
         let machine = TCPStateMachine(
-            connecting: configuration, initialSequenceNumber: TCPSequenceNumber(.random(in: 0...(.max), using: &random)),
+            connecting: configuration, initialSequenceNumber: makeInitialSequenceNumber(),
             timestampOffset: .random(in: 0...(.max), using: &random), now: now)
         let pair = (
             active: SimulatedEndpoint(connection: opened, side: 0, plan: active, machine: machine, now: now),
@@ -49,6 +49,10 @@ final class SimulatedNetwork {
         connections.append(pair)
         proceed(pair.active, isTimer: false)
         return pair
+    }
+
+    private func makeInitialSequenceNumber() -> TCPSequenceNumber {
+        TCPSequenceNumber(.random(in: 0...(.max), using: &random))
     }
 
     /// Runs all that is due up to `deadline`, and lets go of connections that are over.
@@ -127,11 +131,11 @@ final class SimulatedNetwork {
         if links[endpoint.side == 0 ? 1 : 0].conditions.gathering > .zero { join(&segment, at: endpoint) }
         switch endpoint.machine?.state {
         case nil:
-            guard segment.flags.contains(.syn), let peer = endpoint.peer, let configuration = peer.machine?.configuration
-            else { return }
+            guard segment.flags.contains(.syn), let configuration = endpoint.peer?.machine?.configuration else {
+                return
+            }
             endpoint.machine = TCPStateMachine(
-                accepting: segment, configuration: configuration,
-                initialSequenceNumber: TCPSequenceNumber(.random(in: 0...(.max), using: &random)),
+                accepting: segment, configuration: configuration, initialSequenceNumber: makeInitialSequenceNumber(),
                 timestampOffset: .random(in: 0...(.max), using: &random), now: now)
         case .closed: return refuse(segment, from: endpoint)
         default: endpoint.machine?.receive(segment, now: now)
