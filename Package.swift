@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "CLwIP", targets: ["CLwIP"]),
         .library(name: "CLwIPChecksum", targets: ["CLwIPChecksum"]),
         .library(name: "Netstack", targets: ["Netstack"]),
+        .library(name: "SwiftStack", targets: ["SwiftStack"]),
         .library(name: "NetstackLinks", targets: ["NetstackLinks"]),
         .library(name: "NetstackNIO", targets: ["NetstackNIO"]),
         .library(name: "NetstackHTTP", targets: ["NetstackHTTP"]),
@@ -45,13 +46,20 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLwIP", path: "CLwIP", pkgConfig: "lwip", providers: [.apt(["liblwip-dev"])]),
-        .target(name: "CLwIPChecksum"),
+        .target(name: "CInternetChecksum"),
+        .target(name: "CLwIPChecksum", dependencies: ["CInternetChecksum"]),
         .systemLibrary(name: "CLinuxTun"),
-        .target(name: "CLwIPSupport", dependencies: ["CLwIP", "CLwIPChecksum"]),
+        .target(name: "CLwIPSupport", dependencies: ["CInternetChecksum", "CLwIP", "CLwIPChecksum"]),
+        .target(
+            name: "NetstackCore",
+            dependencies: ["CInternetChecksum", nio, nioPosix, concurrencyHelpers, collections],
+            swiftSettings: settings),
         .target(
             name: "Netstack",
-            dependencies: ["CLwIP", "CLwIPChecksum", "CLwIPSupport", nio, nioPosix, concurrencyHelpers, collections],
+            dependencies: ["CLwIP", "CLwIPSupport", "NetstackCore", nio, concurrencyHelpers, collections],
             swiftSettings: settings),
+        .target(
+            name: "SwiftStack", dependencies: ["NetstackCore", nio, collections], swiftSettings: settings),
         .target(
             name: "NetstackLinks",
             dependencies: ["CLinuxTun", "Netstack", nio, nioPosix, concurrencyHelpers],
@@ -87,8 +95,8 @@ let package = Package(
         .executableTarget(
             name: "vni-demo",
             dependencies: [
-                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "VNI", nio, nioPosix, nioHTTP1,
-                httpTypes, crypto, logging,
+                "Netstack", "NetstackLibP2P", "NetstackLinks", "NetstackHTTP", "SwiftStack", "VNI", nio, nioPosix,
+                nioHTTP1, httpTypes, crypto, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -116,7 +124,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "Netstack", "NetstackLinks", "VNI", nio, nioPosix, logging, concurrencyHelpers,
+                "Netstack", "NetstackLinks", "SwiftStack", "VNI", nio, nioPosix, logging, concurrencyHelpers,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             path: "Tests/TestSupport",
@@ -131,6 +139,9 @@ let package = Package(
             name: "NetstackTests",
             dependencies: ["Netstack", "TestSupport", nio, nioPosix, concurrencyHelpers],
             swiftSettings: settings),
+        .testTarget(
+            name: "SwiftStackTests", dependencies: ["NetstackCore", "SwiftStack", nio],
+            exclude: ["Simulation/LossGrid.txt"], swiftSettings: settings),
         .testTarget(
             name: "NetstackLinksTests",
             dependencies: ["Netstack", "NetstackLinks", "VNI", "TestSupport", nio, nioPosix],

@@ -38,6 +38,7 @@ let package = Package(
                 .product(name: "NetstackLibP2P", package: "RemoteNetstack"),
                 .product(name: "NetstackLinks", package: "RemoteNetstack"),
                 .product(name: "NetstackNIO", package: "RemoteNetstack"),
+                .product(name: "SwiftStack", package: "RemoteNetstack"),
                 .product(name: "VNI", package: "RemoteNetstack"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),

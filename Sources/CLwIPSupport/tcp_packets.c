@@ -2,7 +2,7 @@
 
 #include "CLwIPSupport.h"
 
-#include <CLwIPChecksum.h>
+#include <CInternetChecksum.h>
 #include <lwip/pbuf.h>
 #include <string.h>
 
@@ -76,15 +76,15 @@ void clwip_support_write_packets(const struct pbuf *packet, struct clwip_packet_
         // The pseudo-header: both addresses, the protocol, the length (RFC 9293 section 3.1, RFC 8200 section 8.1).
         uint8_t trailer[4] = {0, 6, (uint8_t)(length >> 8), (uint8_t)length};
         memset(tcp + 16, 0, 2);
-        set_checksum(tcp + 16, (uint32_t)lwip_standard_chksum(tcp, (int)length) + lwip_standard_chksum(trailer, 4) +
-                                   lwip_standard_chksum(is_ip6 ? out + 8 : out + 12, is_ip6 ? 32 : 8));
+        set_checksum(tcp + 16, (uint32_t)internet_checksum_sum(tcp, (int)length) + internet_checksum_sum(trailer, 4) +
+                                   internet_checksum_sum(is_ip6 ? out + 8 : out + 12, is_ip6 ? 32 : 8));
         if (is_ip6) {
             set16(out + 4, (uint16_t)length);
         } else {
             set16(out + 2, (uint16_t)(network + length));
             set16(out + 6, 0x4000);  // Don't Fragment: the identification then means nothing (RFC 6864).
             memset(out + 10, 0, 2);
-            set_checksum(out + 10, lwip_standard_chksum(out, (int)network));
+            set_checksum(out + 10, internet_checksum_sum(out, (int)network));
         }
         out += network + length;
     }

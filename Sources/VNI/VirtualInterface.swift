@@ -94,13 +94,17 @@ public final class VirtualInterface: Sendable {
 
     /// Joins an interface to its link.
     ///
+    /// - Parameters:
+    ///   - configuration: what it is to be.
+    ///   - link: what carries its packets. It is closed with the interface.
+    ///   - tcp: the TCP of its stack: lwIP's, or `.swift` of the module `SwiftStack`. The two ends may differ.
     /// - Throws: `NetstackError.mtuOutOfRange`, `.addressNotAvailable`, `.incompatibleLibrary`.
-    public init(_ configuration: Configuration, link: some Link) async throws {
+    public init(_ configuration: Configuration, link: some Link, stack tcp: TCPImplementation = .lwIP) async throws {
         mode = configuration.mode
         var logger = configuration.logger
         logger[metadataKey: "mode"] = "\(configuration.mode)"
         self.logger = logger
-        stack = try Stack(limits: configuration.limits, on: configuration.eventLoop)
+        stack = try Stack(tcp, limits: configuration.limits, on: configuration.eventLoop)
         exit = .makeEmptyBox(eventLoop: configuration.eventLoop)
         try await Self.setUp(stack, configuration, link, routes, exit, logger)
     }

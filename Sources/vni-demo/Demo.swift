@@ -6,6 +6,7 @@ import NIOCore
 import Netstack
 import NetstackLibP2P
 import NetstackLinks
+import SwiftStack
 import VNI
 
 @main
@@ -21,6 +22,15 @@ struct Demo: AsyncParsableCommand {
     enum LinkKind: String, ExpressibleByArgument, CaseIterable {
         case memory, tcp, libp2p
     }
+
+    enum StackKind: String, ExpressibleByArgument, CaseIterable {
+        case lwip, swift
+
+        var implementation: TCPImplementation { self == .lwip ? .lwIP : .swift }
+    }
+
+    @Option(help: "What does TCP at both ends: lwip, or swift.")
+    var stack = StackKind.lwip
 
     @Option(help: "What joins the two ends: memory, or tcp or libp2p with the exit in a second process.")
     var link = LinkKind.memory
@@ -41,7 +51,7 @@ struct Demo: AsyncParsableCommand {
     func run() async throws {
         if exit { return try await runExit() }
         do {
-            let far = try await Exit(link, routes: routes, logger: logger("exit"))
+            let far = try await Exit(link, stack, routes: routes, logger: logger("exit"))
             do {
                 try await fetch(through: far)
                 await far.stop()
@@ -60,7 +70,7 @@ struct Demo: AsyncParsableCommand {
     private func fetch(through far: Exit) async throws {
         var configuration = VirtualInterface.Configuration(mode: .entrance)
         configuration.logger = logger("entrance")
-        let entrance = try await VirtualInterface(configuration, link: far.link)
+        let entrance = try await VirtualInterface(configuration, link: far.link, stack: stack.implementation)
         let succeeded: Bool
         if let url {
             succeeded = await Fetch(entrance).run(url)
@@ -114,7 +124,8 @@ struct Demo: AsyncParsableCommand {
     }
 
     private func serve(_ link: StreamLink) async throws {
-        let interface = try await VirtualInterface(.init(mode: .exit, logger: logger("exit")), link: link)
+        let interface = try await VirtualInterface(
+            .init(mode: .exit, logger: logger("exit")), link: link, stack: stack.implementation)
         try interface.exposeRoutes(expose)
         for pair in exposeTo {
             let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)

@@ -20,11 +20,12 @@ struct Exit {
     private let process: ChildProcess?
     private let host: LibP2PHost?
 
-    init(_ kind: Demo.LinkKind, routes: Routes, logger: Logger) async throws {
+    init(_ kind: Demo.LinkKind, _ stack: Demo.StackKind, routes: Routes, logger: Logger) async throws {
         switch kind {
         case .memory:
             let (near, far) = MemoryLink.pipe()
-            let interface = try await VirtualInterface(.init(mode: .exit, logger: logger), link: far)
+            let interface = try await VirtualInterface(
+                .init(mode: .exit, logger: logger), link: far, stack: stack.implementation)
             try interface.exposeRoutes(routes.blocks)
             for (block, target) in routes.targets { try interface.exposeRoute(block, to: target) }
             link = near
@@ -32,7 +33,7 @@ struct Exit {
             process = nil
             host = nil
         case .tcp:
-            let process = try ChildProcess(Self.arguments(routes, logger))
+            let process = try ChildProcess(Self.arguments(stack, routes, logger))
             guard let port = Int(process.readLine()) else { throw ChildProcess.notStarted }
             link = try await StreamLink.connect(host: "127.0.0.1", port: port)
             self.process = process
@@ -40,7 +41,7 @@ struct Exit {
             host = nil
         case .libp2p:
             let host = LibP2PHost()
-            let process = try ChildProcess(Self.arguments(routes, logger) + ["--allow", "\(host.peerID)"])
+            let process = try ChildProcess(Self.arguments(stack, routes, logger) + ["--allow", "\(host.peerID)"])
             guard let place = try? Multiaddr(process.readLine()) else { throw ChildProcess.notStarted }
             link = try await host.openLink(to: place)
             self.process = process
@@ -49,8 +50,8 @@ struct Exit {
         }
     }
 
-    private static func arguments(_ routes: Routes, _ logger: Logger) -> [String] {
-        ["--exit"] + routes.blocks.flatMap { ["--expose", $0] }
+    private static func arguments(_ stack: Demo.StackKind, _ routes: Routes, _ logger: Logger) -> [String] {
+        ["--exit", "--stack", stack.rawValue] + routes.blocks.flatMap { ["--expose", $0] }
             + routes.targets.flatMap { ["--expose-to", "\($0)=\($1)"] }
             + (logger.logLevel == .debug ? ["--verbose"] : [])
     }

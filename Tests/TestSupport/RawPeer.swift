@@ -26,7 +26,7 @@ package struct RawPeer: Sendable {
         mtu: Int? = 1500, limits: Stack.Limits = .init(),
         _ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void
     ) async throws {
-        let stack = try Stack(limits: limits)
+        let stack = try Stack(StacksUnderTest.near, limits: limits)
         let endpoint = Endpoint()
         try await stack.createNIC(1, endpoint: endpoint, addresses: [stackAddress.address], mtu: mtu)
         try await stack.addRoute(to: .everyIPv4, via: 1)

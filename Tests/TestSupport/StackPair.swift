@@ -19,8 +19,8 @@ package struct StackPair: Sendable {
         nearLoop: any EventLoop = Stack.defaultEventLoop, farLoop: any EventLoop = Stack.defaultEventLoop,
         link: LinkKind = .memory
     ) async throws {
-        near = try Stack(limits: limits, on: nearLoop)
-        far = try Stack(limits: limits, on: farLoop)
+        near = try Stack(StacksUnderTest.near, limits: limits, on: nearLoop)
+        far = try Stack(StacksUnderTest.far, limits: limits, on: farLoop)
         let (a, b) = try await link.pipe()
         try await near.createNIC(1, link: a, addresses: [Self.nearAddress, Self.nearAddress6], mtu: mtu)
         try await far.createNIC(

@@ -66,8 +66,8 @@ package struct Tunnel: Sendable {
         far.limits = limits
         configure(&far)
         let (a, b) = try await kind.pipe()
-        entrance = try await VirtualInterface(near, link: a)
-        exit = try await VirtualInterface(far, link: b)
+        entrance = try await VirtualInterface(near, link: a, stack: StacksUnderTest.near)
+        exit = try await VirtualInterface(far, link: b, stack: StacksUnderTest.far)
         for host in [Self.host, Self.host6] { try exit.exposeRoute(CIDRBlock(host), to: .loopback(host.version)) }
     }
 

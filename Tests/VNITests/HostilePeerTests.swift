@@ -17,7 +17,7 @@ private struct Target: Sendable {
         let (near, far) = MemoryLink.pipe()
         var configuration = VirtualInterface.Configuration.quiet(mode)
         configuration.limits = limits
-        interface = try await VirtualInterface(configuration, link: near)
+        interface = try await VirtualInterface(configuration, link: near, stack: StacksUnderTest.near)
         peer = far
         if mode == .exit { try interface.exposeRoute("192.168.1.1/32", to: "127.0.0.1") }
         drain = Task { while let batch = try? await far.readBatch() { _ = batch.count } }

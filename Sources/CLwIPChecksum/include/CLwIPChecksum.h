@@ -1,4 +1,4 @@
-// The Internet checksum, for the stack and, in place of its own, for the library.
+// The Internet checksum for lwIP, in place of its own.
 
 #ifndef CLWIP_CHECKSUM_H
 #define CLWIP_CHECKSUM_H

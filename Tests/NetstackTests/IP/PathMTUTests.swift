@@ -55,7 +55,7 @@ import Testing
 
     @Test(arguments: [IPVersion.v4, .v6])
     func datagramsAreSplitToWhatTheirPathTakes(_ version: IPVersion) async throws {
-        let stack = try Stack()
+        let stack = try Stack(StacksUnderTest.near)
         let endpoint = Endpoint()
         let own = version == .v4 ? StackPair.nearAddress : StackPair.nearAddress6
         try await stack.createNIC(1, endpoint: endpoint, addresses: [own], mtu: 1500)

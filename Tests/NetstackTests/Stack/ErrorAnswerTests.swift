@@ -12,7 +12,7 @@ import Testing
         let (own, peer) =
             version == .v4
             ? (StackPair.nearAddress, StackPair.farAddress) : (StackPair.nearAddress6, StackPair.farAddress6)
-        let stack = try Stack()
+        let stack = try Stack(StacksUnderTest.near)
         let endpoint = Endpoint()
         try await stack.createNIC(1, endpoint: endpoint, addresses: [own], mtu: mtu)
         var packet = ByteBuffer()
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func thereAreAThousandErrorsASecond() async throws {
-        let stack = try Stack()
+        let stack = try Stack(StacksUnderTest.near)
         let endpoint = Endpoint()
         try await stack.createNIC(1, endpoint: endpoint, addresses: [StackPair.nearAddress])
         var packet = ByteBuffer()

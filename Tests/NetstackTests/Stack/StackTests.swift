@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test func theLongestPrefixDecidesTheNIC() async throws {
-        let stack = try Stack()
+        let stack = try Stack(StacksUnderTest.near)
         let wide = Endpoint()
         let narrow = Endpoint()
         let source = try IPAddress("10.0.0.1")
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test func aPairPlumbedByHandWithEndpointsWorks() async throws {
-        let (left, right) = (try Stack(), try Stack())
+        let (left, right) = (try Stack(StacksUnderTest.near), try Stack())
         let (leftEnd, rightEnd) = (Endpoint(), Endpoint())
         try await left.createNIC(1, endpoint: leftEnd, addresses: [IPAddress("10.0.0.1")])
         try await right.createNIC(7, endpoint: rightEnd, addresses: [IPAddress("10.0.0.2")])

@@ -38,6 +38,24 @@ import Testing
         }
     }
 
+    /// As after a pause of the machine, in which a dialler has tried again.
+    @Test func aSYNThatComesTwiceAtOnceOpensOneConnection() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            let syn = tcpPacket(
+                .syn, from: peer.source, to: RawPeer.stackAddress, sequence: peer.first &- 1, window: 65535)
+            var batch = PacketBatch(syn)
+            batch.append(syn)
+            try await endpoint.writeBatch(batch)
+            try await peer.heardSYN()
+            #expect(await stack.connectionCount == 1)
+            try await peer.send(.ack, window: 65535, payload: pattern(100))
+            let connection = try #require(await listener.first { _ in true })
+            #expect(try await connection.read(exactly: 100) == pattern(100))
+            await connection.close()
+        }
+    }
+
     /// As in CVE-2026-9539: the urgent pointer beyond the segment, within it, at nothing, on a segment without data.
     @Test func anUrgentPointerMovesNoData() async throws {
         try await withOpenConnection { _, connection, peer, endpoint in

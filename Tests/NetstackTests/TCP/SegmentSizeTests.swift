@@ -87,7 +87,8 @@ import Testing
             var count = 0
             while count < sent.readableBytes {
                 let payload = try await peer.next { !$0.flags.contains(.syn) }.payload
-                #expect(payload.readableBytes <= 32768)
+                // lwIP sends no more than half of it; another TCP may send a whole segment.
+                if StacksUnderTest.areLwIP { #expect(payload.readableBytes <= 32768) }
                 count += payload.readableBytes
                 try await peer.send(.ack, acknowledging: UInt32(count), window: 65535)
             }

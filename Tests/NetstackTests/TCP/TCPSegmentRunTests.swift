@@ -27,7 +27,10 @@ import Testing
             let ip = try IPHeader(parsing: packet.readableBytesSpan)
             let tcp = try TCPHeader(parsing: packet.readableBytesSpan.extracting(ip.payload))
             let segment = start + ip.payload.lowerBound..<start + ip.payload.upperBound
-            if let last = runs.indices.last, runs[last].add(ip, tcp, at: segment) { return }
+            let batch = bytes
+            if let last = runs.indices.last, runs[last].add(ip, tcp, at: segment, of: batch.readableBytesSpan) {
+                return
+            }
             runs.append(TCPSegmentRun(ip, tcp, at: segment))
         }
 
@@ -78,6 +81,17 @@ import Testing
         try batch.add(.psh, at: 118, "five")
         #expect(batch.texts == ["one ", "two ", "three", "four", "five"])
         #expect(batch.runs[1].segmentLength == 5)
+    }
+
+    @Test func segmentsWithTheSameOptionsAreJoined() throws {
+        var batch = Batch()
+        let options: [UInt8] = [1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 7]
+        try batch.add(at: 100, options: options, "one ")
+        try batch.add(at: 104, options: options, "two ")
+        var later = options
+        later[7] = 10
+        try batch.add(at: 108, options: later, "three")
+        #expect(batch.texts == ["one two ", "three"])
     }
 
     @Test func optionsAreNotLost() throws {

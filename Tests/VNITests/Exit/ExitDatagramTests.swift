@@ -88,7 +88,7 @@ import VNI
     @Test(arguments: [IPVersion.v4, .v6])
     func anExitIsAHopOnTheWay(_ version: IPVersion) async throws {
         let (near, far) = MemoryLink.pipe()
-        let exit = try await VirtualInterface(.quiet(.exit), link: far)
+        let exit = try await VirtualInterface(.quiet(.exit), link: far, stack: StacksUnderTest.far)
         let own = VirtualInterface.defaultAddresses(.exit)[version == .v4 ? 0 : 1]
         let source = VirtualInterface.defaultAddresses(.entrance)[version == .v4 ? 0 : 1]
         let from = TransportAddress(source, 40000)

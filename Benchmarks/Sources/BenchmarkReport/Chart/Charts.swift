@@ -22,7 +22,9 @@ package struct ThroughputChart: Sendable {
     ]
 
     /// One of each kind. The others differ by little, and would hide these.
-    private static let subjects: [Subject] = [.kernel, .cLoop, .stack, .tunnel, .gvisor, .gvisorTunnel]
+    private static let subjects: [Subject] = [
+        .kernel, .cLoop, .stack, .swiftStack, .tunnel, .swiftTunnel, .gvisor, .gvisorTunnel,
+    ]
 
     /// Nil if nothing of it has been measured.
     package func chart(of results: Results) -> Chart? {

@@ -93,9 +93,39 @@ package enum Goals {
             ),
             Comparison(
                 "50,000 idle connections, longest run of timers in µs", .longestTick, idle(50_000), .atMost(1000)),
+        ] + swift
+
+    /// TCP in Swift against lwIP's.
+    private static let swift: [Comparison] =
+        [1500, 65535].map { mtu in
+            Comparison(
+                "TCP in Swift against lwIP, stack to stack, MTU \(mtu)", .gigabitsPerSecond,
+                bulk(.swiftStack, .down, mtu), to: [bulk(.stack, .down, mtu)], .atLeast(1))
+        } + [
+            Comparison(
+                "the same, request and response", .p50, Cell(.swiftStack, .latency), to: [Cell(.stack, .latency)],
+                .atMost(1)),
+            Comparison(
+                "the same, 1 % loss at 20 ms", .gigabitsPerSecond, lossy(.swiftStack), to: [lossy(.stack)],
+                .atLeast(10)),
+            Comparison(
+                "TCP in Swift, one flow at 100 ms round trip, Gbit/s", .gigabitsPerSecond,
+                bulk(.swiftStack).with(.roundTrip, 100), .atLeast(0.5)),
+            Comparison(
+                "TCP in Swift, 50,000 idle connections, bytes for each", .bytesPerConnection,
+                idle(50_000, of: .swiftStack), .atMost(2048)),
+            Comparison(
+                "TCP in Swift, a message on one of 50,000 against one of 100", .messageTime,
+                idle(50_000, of: .swiftStack), to: [idle(100, of: .swiftStack)], .atMost(1.5)),
         ]
+
+    private static func lossy(_ subject: Subject) -> Cell {
+        bulk(subject).with(.roundTrip, 20).with(.loss, 100)
+    }
 
     private static func http(_ subject: Subject) -> Cell { Cell(subject, .http).with(.concurrency, 64) }
 
-    private static func idle(_ count: Int) -> Cell { Cell(.stack, .idle).with(.connections, count) }
+    private static func idle(_ count: Int, of subject: Subject = .stack) -> Cell {
+        Cell(subject, .idle).with(.connections, count)
+    }
 }

@@ -8,10 +8,12 @@ package struct Section: Sendable {
     /// What differs between the columns.
     package let parameter: Parameter
     package let values: [Int]
+    /// What does not.
+    private let others: [Parameter: Int]
 
     package init(
         _ title: String, _ workload: Workload, _ directions: [Direction] = [.down], by parameter: Parameter,
-        _ values: [Int], _ subjects: [Subject]
+        _ values: [Int], _ subjects: [Subject], with others: [Parameter: Int] = [:]
     ) {
         self.title = title
         self.workload = workload
@@ -19,19 +21,20 @@ package struct Section: Sendable {
         self.parameter = parameter
         self.values = values
         self.subjects = subjects
+        self.others = others
     }
 
     /// The rows of the table, as the first cell of each.
     package var rows: [Cell] {
         directions.flatMap { direction in
-            subjects.map { Cell($0, workload, direction).with(parameter, values[0]) }
+            subjects.map { Cell($0, workload, direction, others).with(parameter, values[0]) }
         }
     }
 
     /// All cells, those to be compared next to each other.
     package var cells: [Cell] {
         directions.flatMap { direction in
-            values.flatMap { value in subjects.map { Cell($0, workload, direction).with(parameter, value) } }
+            values.flatMap { value in subjects.map { Cell($0, workload, direction, others).with(parameter, value) } }
         }
     }
 }

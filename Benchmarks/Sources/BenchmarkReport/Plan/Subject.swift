@@ -6,11 +6,13 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
     case cLoopStock = "c-loop-stock"
     case cLoop = "c-loop"
     case stack
+    case swiftStack = "swift-stack"
     case nioKernel = "nio-kernel"
     case nioStack = "nio-stack"
     case libP2P = "libp2p"
     case chaCha20Poly1305 = "chacha20-poly1305"
     case tunnel
+    case swiftTunnel = "swift-tunnel"
     case tunnelTCP = "tunnel-tcp"
     case tunnelUnix = "tunnel-unix"
     case tunnelLibP2P = "tunnel-libp2p"
@@ -27,13 +29,15 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
         case .kernel: "loopback of the kernel"
         case .cLoopStock: "C loop over the stock lwIP"
         case .cLoop: "C loop over lwIP with our checksum"
-        case .stack: "stack to stack, memory link"
+        case .stack: "stack to stack, over lwIP, memory link"
+        case .swiftStack: "stack to stack, TCP in Swift, memory link"
         case .nioKernel: "NIO's channels over loopback sockets of the kernel, each end on an event loop of its own"
         case .nioStack: "our NIO channels, stack to stack, memory link, both ends on one event loop"
         case .libP2P: "streams of a libp2p connection over loopback sockets, both ends on one event loop"
         case .chaCha20Poly1305:
             "ChaCha20-Poly1305 alone: messages as long as Noise's encrypted and decrypted on one core"
         case .tunnel: "tunnel to a kernel server, memory link"
+        case .swiftTunnel: "tunnel to a kernel server, TCP in Swift, memory link"
         case .tunnelTCP: "tunnel to a kernel server, TCP link, two processes"
         case .tunnelUnix: "tunnel to a kernel server, Unix-socket link, two processes"
         case .tunnelLibP2P: "tunnel to a kernel server, libp2p link, two processes"
@@ -46,8 +50,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
 
     package var program: Program {
         switch self {
-        case .kernel, .stack, .nioKernel, .nioStack, .libP2P, .chaCha20Poly1305, .tunnel, .tunnelTCP, .tunnelUnix,
-            .tunnelLibP2P:
+        case .kernel, .stack, .swiftStack, .nioKernel, .nioStack, .libP2P, .chaCha20Poly1305, .tunnel, .swiftTunnel,
+            .tunnelTCP, .tunnelUnix, .tunnelLibP2P:
             .vniBench
         case .cLoop: .cLoop
         case .cLoopStock: .cLoopStock

@@ -17,6 +17,8 @@ package enum Parameter: String, Sendable, CaseIterable {
     case mtu
     case flows
     case roundTrip = "rtt-ms"
+    /// Packets lost of 10,000.
+    case loss
     case concurrency
     case connections
     case size
@@ -25,7 +27,7 @@ package enum Parameter: String, Sendable, CaseIterable {
         switch self {
         case .mtu: 1500
         case .flows, .concurrency: 1
-        case .roundTrip: 0
+        case .roundTrip, .loss: 0
         case .connections: 1000
         case .size: 1400
         }
@@ -37,6 +39,7 @@ package enum Parameter: String, Sendable, CaseIterable {
         case .mtu: "MTU \(value)"
         case .flows: value == 1 ? "1 flow" : "\(number) flows"
         case .roundTrip: "\(number) ms round trip"
+        case .loss: "\(value == 0 ? "no" : "\((Double(value) / 100).figure) %") loss"
         case .concurrency: "\(number) at once"
         case .connections: "\(number) connections"
         case .size: "\(number) bytes"

@@ -37,7 +37,7 @@ struct StackChannels: ChannelTransport {
     private let server: NetstackHost
 
     init(mtu: Int, roundTrip: Duration) async throws {
-        (client, server) = try await NetstackHost.pair(mtu: mtu, roundTrip: roundTrip)
+        (client, server) = try await NetstackHost.pair(.lwIP, mtu: mtu, roundTrip: roundTrip)
     }
 
     func serve(_ initializer: @escaping Initializer) async throws -> SocketAddress {

@@ -23,16 +23,9 @@ protocol BenchmarkClient: Sendable {
     func openUDP(port: UInt16, on lane: isolated Lane) async throws -> Socket
 }
 
-/// A stack of which two can be joined, so that one can be measured against the other.
+/// A stack of which two can be joined by a reliable link, so that one can be measured against the other.
 protocol BenchmarkStack: BenchmarkClient {
     associatedtype Listener: AsyncSequence<Connection, any Error>, Sendable
-
-    /// Two stacks with a reliable link between them.
-    ///
-    /// - Parameters:
-    ///   - mtu: of both ends, in bytes.
-    ///   - roundTrip: what the link takes there and back; zero for as little as it can.
-    static func pair(mtu: Int, roundTrip: Duration) async throws -> (client: Self, server: Self)
 
     var address: IPAddress { get }
 

@@ -4,8 +4,8 @@ import NIOConcurrencyHelpers
 import NIOCore
 import Netstack
 
-/// One end of a pipe whose packets take time. It holds as much as is on its way, loses nothing, and never is in a hurry:
-/// what a window allows to be sent is all that bounds it.
+/// One end of a pipe whose packets take time. It holds as much as is on its way, loses no more than it is told to, and never is
+/// in a hurry: what a window allows to be sent is all that bounds it.
 struct DelayLink: Link {
     private let inbound: DelayQueue
     private let outbound: DelayQueue
@@ -14,10 +14,13 @@ struct DelayLink: Link {
     ///
     /// - Parameters:
     ///   - roundTrip: half of it for each direction.
+    ///   - loss: packets of 10,000 that do not arrive, the same in each run.
     ///   - eventLoop: keeps the time.
-    static func pipe(roundTrip: Duration, on eventLoop: any EventLoop) -> (DelayLink, DelayLink) {
-        let there = DelayQueue(delay: TimeAmount(roundTrip / 2), eventLoop)
-        let back = DelayQueue(delay: TimeAmount(roundTrip / 2), eventLoop)
+    static func pipe(
+        roundTrip: Duration, loss: Int = 0, on eventLoop: any EventLoop
+    ) -> (DelayLink, DelayLink) {
+        let there = DelayQueue(delay: TimeAmount(roundTrip / 2), loss: loss, eventLoop)
+        let back = DelayQueue(delay: TimeAmount(roundTrip / 2), loss: loss, eventLoop)
         return (DelayLink(inbound: back, outbound: there), DelayLink(inbound: there, outbound: back))
     }
 
@@ -67,14 +70,28 @@ private final class DelayQueue: Sendable {
         var reader: CheckedContinuation<Void, Never>?
         /// Whether the event loop is going to wake the reader.
         var isScheduled = false
+        var random: UInt64 = 1
+
+        /// What is left of a batch after a share of it has been lost.
+        mutating func lose(_ loss: Int, of packets: PacketBatch) -> PacketBatch {
+            var rest = PacketBatch()
+            for packet in packets {
+                // A linear congruential generator; its high bits are as random as this needs.
+                random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                if random >> 33 % 10_000 >= loss { rest.append(packet) }
+            }
+            return rest
+        }
     }
 
     private let delay: TimeAmount
+    private let loss: Int
     private let eventLoop: any EventLoop
     private let state = NIOLockedValueBox(State())
 
-    init(delay: TimeAmount, _ eventLoop: any EventLoop) {
+    init(delay: TimeAmount, loss: Int, _ eventLoop: any EventLoop) {
         self.delay = delay
+        self.loss = loss
         self.eventLoop = eventLoop
     }
 
@@ -82,8 +99,10 @@ private final class DelayQueue: Sendable {
     func put(_ packets: PacketBatch) throws {
         guard !packets.isEmpty else { return }
         let taken = state.withLockedValue { state in
-            if !state.ended { state.packets.append(packets, due: .now() + delay) }
-            return !state.ended
+            guard !state.ended else { return false }
+            let packets = loss > 0 ? state.lose(loss, of: packets) : packets
+            if !packets.isEmpty { state.packets.append(packets, due: .now() + delay) }
+            return true
         }
         guard taken else { throw NetstackError.linkDown(reason: nil) }
         scheduleWakeUp()

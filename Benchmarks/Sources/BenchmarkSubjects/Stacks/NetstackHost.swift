@@ -1,4 +1,4 @@
-// Our own stack, over lwIP.
+// Our own stack, over lwIP or TCP in Swift.
 
 import Logging
 import NIOCore
@@ -8,11 +8,19 @@ struct NetstackHost: BenchmarkStack {
     let stack: Stack
     let address: IPAddress
 
-    static func pair(mtu: Int, roundTrip: Duration) async throws -> (client: NetstackHost, server: NetstackHost) {
-        let near = NetstackHost(stack: try Stack(), address: .v4(IPv4Address(10, 0, 0, 1)))
-        let far = NetstackHost(stack: try Stack(), address: .v4(IPv4Address(10, 0, 0, 2)))
-        if roundTrip > .zero {
-            let (a, b) = DelayLink.pipe(roundTrip: roundTrip, on: Stack.defaultEventLoop)
+    /// Two stacks with a link between them.
+    ///
+    /// - Parameters:
+    ///   - mtu: of both ends, in bytes.
+    ///   - roundTrip: what the link takes there and back; zero for as little as it can.
+    ///   - loss: packets that the link loses of 10,000.
+    static func pair(
+        _ tcp: TCPImplementation, mtu: Int, roundTrip: Duration, loss: Int = 0
+    ) async throws -> (client: NetstackHost, server: NetstackHost) {
+        let near = NetstackHost(stack: try Stack(tcp), address: .v4(IPv4Address(10, 0, 0, 1)))
+        let far = NetstackHost(stack: try Stack(tcp), address: .v4(IPv4Address(10, 0, 0, 2)))
+        if roundTrip > .zero || loss > 0 {
+            let (a, b) = DelayLink.pipe(roundTrip: roundTrip, loss: loss, on: Stack.defaultEventLoop)
             try await near.join(a, mtu: mtu)
             try await far.join(b, mtu: mtu)
         } else {

@@ -2,16 +2,19 @@
 
 package import BenchmarkReport
 package import Netstack
+import SwiftStack
 
 /// - Parameters:
 ///   - seconds: how long to measure, after a warm-up of a quarter of it.
 ///   - server: the kernel's server; not all cells need it.
 package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) async throws -> Reading {
     guard Stack.mtuRange.contains(cell[.mtu]) else { return .unsupported("no stack has such an MTU") }
-    for parameter in Parameter.allCases where parameter != .roundTrip {
+    for parameter in Parameter.allCases where ![.roundTrip, .loss].contains(parameter) {
         guard cell[parameter] > 0 else { throw Fault("--\(parameter.rawValue) must be above 0") }
     }
-    guard seconds > 0, cell[.roundTrip] >= 0 else { throw Fault("times can't be negative") }
+    guard seconds > 0, cell[.roundTrip] >= 0, cell[.loss] >= 0 else {
+        throw Fault("times and losses can't be negative")
+    }
     let roundTrip = Duration.milliseconds(cell[.roundTrip])
     func kernelServer() throws -> TransportAddress {
         guard let server else {
@@ -31,10 +34,15 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
         let client = KernelClient(threads: max(cell[.flows], cell[.concurrency]))
         return try await Trial(client, Servers(kernelServer()), Usage(), cell, seconds).run()
     case .stack:
-        return try await measure(NetstackHost.self, cell, seconds, roundTrip)
+        return try await measure(.lwIP, cell, seconds, roundTrip)
+    case .swiftStack:
+        return try await measure(.swift, cell, seconds, roundTrip)
     case .tunnel:
         let server = try kernelServer()
-        return try await measure(Tunnel(mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
+        return try await measure(Tunnel(.lwIP, mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
+    case .swiftTunnel:
+        let server = try kernelServer()
+        return try await measure(Tunnel(.swift, mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
     case .tunnelTCP: return try await measureTunnel(over: .tcp)
     case .tunnelUnix: return try await measureTunnel(over: .unix)
     case .tunnelLibP2P: return try await measureTunnel(over: .libp2p)
@@ -57,11 +65,12 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
     }
 }
 
-/// Of one stack to another. The types are known here, so that the workload is compiled for them.
-private func measure<Host: BenchmarkStack>(
-    _: Host.Type, _ cell: Cell, _ seconds: Double, _ roundTrip: Duration
+/// Of one stack to another.
+private func measure(
+    _ tcp: TCPImplementation, _ cell: Cell, _ seconds: Double, _ roundTrip: Duration
 ) async throws -> Reading {
-    let (client, server) = try await Host.pair(mtu: cell[.mtu], roundTrip: roundTrip)
+    let (client, server) = try await NetstackHost.pair(
+        tcp, mtu: cell[.mtu], roundTrip: roundTrip, loss: cell[.loss])
     _ = try await StackServer(on: server)
     return try await Trial(client, Servers(on: server), Usage(), cell, seconds).run()
 }

@@ -23,15 +23,17 @@ struct Tunnel {
     var usage: Usage { Usage(with: process?.id) }
 
     /// Both ends in this process.
-    init(mtu: Int, roundTrip: Duration) async throws {
+    init(_ tcp: TCPImplementation, mtu: Int, roundTrip: Duration) async throws {
         if roundTrip > .zero {
             let (near, far) = DelayLink.pipe(roundTrip: roundTrip, on: Stack.defaultEventLoop)
-            exit = try await Self.exit(far, mtu: mtu)
-            entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: near)
+            exit = try await Self.exit(far, tcp, mtu: mtu)
+            entrance = try await VirtualInterface(
+                .init(mode: .entrance, mtu: mtu, logger: .silent), link: near, stack: tcp)
         } else {
             let (near, far) = MemoryLink.pipe()
-            exit = try await Self.exit(far, mtu: mtu)
-            entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: near)
+            exit = try await Self.exit(far, tcp, mtu: mtu)
+            entrance = try await VirtualInterface(
+                .init(mode: .entrance, mtu: mtu, logger: .silent), link: near, stack: tcp)
         }
         process = nil
         host = nil
@@ -59,8 +61,10 @@ struct Tunnel {
         self.host = host
     }
 
-    static func exit(_ link: some Link, mtu: Int) async throws -> VirtualInterface {
-        let exit = try await VirtualInterface(.init(mode: .exit, mtu: mtu, logger: .silent), link: link)
+    static func exit(
+        _ link: some Link, _ tcp: TCPImplementation = .lwIP, mtu: Int
+    ) async throws -> VirtualInterface {
+        let exit = try await VirtualInterface(.init(mode: .exit, mtu: mtu, logger: .silent), link: link, stack: tcp)
         try exit.exposeRoute(CIDRBlock(exposed), to: .v4(.loopback))
         return exit
     }

@@ -16,6 +16,7 @@ struct Measure: AsyncParsableCommand {
     @Option(help: "Bulk data: flows at once.") var flows = Parameter.flows.defaultValue
     @Option(help: "Of the link, in milliseconds; 0 for as little as it can.") var rttMs = Parameter.roundTrip
         .defaultValue
+    @Option(help: "Of the link: packets lost of 10,000.") var loss = Parameter.loss.defaultValue
     @Option(help: "Clients at once.") var concurrency = Parameter.concurrency.defaultValue
     @Option(help: "Dials at once, or open connections.") var connections = Parameter.connections.defaultValue
     @Option(help: "Datagrams: bytes of payload.") var size = Parameter.size.defaultValue
@@ -26,7 +27,8 @@ struct Measure: AsyncParsableCommand {
         let cell = Cell(
             subject, workload, direction,
             [
-                .mtu: mtu, .flows: flows, .roundTrip: rttMs, .concurrency: concurrency, .connections: connections,
+                .mtu: mtu, .flows: flows, .roundTrip: rttMs, .loss: loss, .concurrency: concurrency,
+                .connections: connections,
                 .size: size,
             ])
         raiseDescriptorLimit()

@@ -1,0 +1,189 @@
+// A NIC: a link on one side, the stack's TCP and its own IP layer on the other.
+
+import DequeModule
+package import NIOCore
+
+/// What a NIC has moved and dropped since it was created.
+public struct NICStatistics: Sendable, Hashable {
+    /// Packets that the link has delivered.
+    public var packetsReceived = 0
+    /// Bytes of those packets, with their IP headers.
+    public var bytesReceived = 0
+    /// Packets that the link has been given.
+    public var packetsSent = 0
+    /// Bytes of those packets, with their IP headers.
+    public var bytesSent = 0
+    /// Packets that can't be: bad lengths, versions, checksums, options, addresses.
+    public var malformedDropped = 0
+    /// Packets to addresses that are not this NIC's, while it is not promiscuous.
+    public var misdirectedDropped = 0
+    /// Datagrams and control packets that found the link's queue full.
+    public var linkFullDropped = 0
+    /// Datagrams that found their socket's queue full.
+    public var socketFullDropped = 0
+    /// Fragments of datagrams that were never completed, overlapped, or exceeded the memory for them.
+    public var fragmentsDropped = 0
+    /// TCP segments beyond the window that their connection had announced.
+    public var windowDropped = 0
+    /// TCP segments that acknowledge nothing, what was never sent, or what was long ago.
+    public var unacceptableDropped = 0
+    /// Connection attempts beyond the limits of connections and of half-open ones.
+    public var synDropped = 0
+    /// ICMP errors not sent, for there were 1,000 in the last second.
+    public var errorsDropped = 0
+}
+
+package final class NetworkInterface {
+    package let id: NICID
+    package let addresses: [IPAddress]
+    package let mtu: Int
+    /// Whether packets to any address are taken in.
+    package let promiscuous: Bool
+    /// Whether packets may leave from any address.
+    package let spoofing: Bool
+
+    unowned let stack: StackCore
+    private let driver: any LinkDriver
+    /// What the current turn has produced; it leaves as one batch.
+    private var outbound = PacketBatch()
+    /// Connections that have had a segment refused, in the order in which the link will take more of them.
+    private var refused: Deque<TCPControlBlock> = []
+    private var isRetrying = false
+    private var fragmenter = Fragmenter()
+    var reassembler: Reassembler
+    var pathMTUs = PathMTUTable()
+    var errors = RateLimit()
+    package var statistics = NICStatistics()
+    /// Called for connection attempts and datagrams that nothing in the stack is bound to.
+    package var tcpHandler: ((TCPForwardRequest) -> Void)?
+    package var udpHandler: ((UDPDatagram, IPHeader) -> Void)?
+    /// Called for echo requests to addresses that are not the NIC's own.
+    package var echoHandler: ((ICMPEcho, IPHeader) -> Void)?
+    /// Called when the NIC is removed.
+    package var stopped: (() -> Void)?
+    package private(set) var linkError: NetstackError?
+    let linkEndWaiters: LoopWaiters
+
+    init(
+        id: NICID, stack: StackCore, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool,
+        spoofing: Bool
+    ) {
+        self.id = id
+        self.stack = stack
+        self.driver = driver
+        self.addresses = addresses
+        self.mtu = mtu
+        self.promiscuous = promiscuous
+        self.spoofing = spoofing
+        reassembler = Reassembler(limit: stack.limits.reassemblyBytes)
+        linkEndWaiters = LoopWaiters(executor: stack.executor)
+    }
+
+    func start() { driver.start(self) }
+
+    func stop() {
+        driver.stop()
+        linkError = linkError ?? .linkDown(reason: nil)
+        linkEndWaiters.resumeAll()
+        stopped?()
+        stopped = nil
+        tcpHandler = nil
+        udpHandler = nil
+        echoHandler = nil
+    }
+
+    package func owns(_ address: IPAddress) -> Bool { addresses.contains(address) }
+
+    func address(for version: IPVersion) -> IPAddress? { addresses.first { $0.version == version } }
+
+    /// The longest packet on the way to a destination, in bytes.
+    package func mtu(to destination: IPAddress) -> Int {
+        min(mtu, pathMTUs.mtu(to: destination, now: stack.eventLoop.now) ?? mtu)
+    }
+
+    /// The longest data of a TCP segment in one packet.
+    package func maximumSegmentSize(_ version: IPVersion) -> UInt16 { TCPHeader.maximumSegmentSize(version, mtu: mtu) }
+
+    // MARK: Output
+
+    private var backlog: Int { outbound.byteCount + driver.backlog }
+
+    /// Whether data have to wait for the link. Nobody overtakes those that do.
+    package var isFull: Bool { !isRetrying && !refused.isEmpty || backlog >= linkBacklogLimit }
+
+    /// Lets a connection wait for the link to take more.
+    package func enqueue(_ block: TCPControlBlock) {
+        guard !block.isRefused else { return }
+        block.isRefused = true
+        refused.append(block)
+    }
+
+    /// Whether a segment may leave. Those with data that may not are tried again when the link has drained: that is how a
+    /// slow link makes TCP writers wait. Acknowledgments and resets may exceed the limit, but not by much.
+    package func admits(dataCount: Int) -> Bool { !(dataCount > 0 && isFull) && backlog < 2 * linkBacklogLimit }
+
+    /// Sends a segment that has been admitted, in `count` packets of `length` bytes each, the last of them shorter, `total`
+    /// bytes in all, which `write` fills.
+    package func send(count: Int, length: Int, total: Int, _ write: (UnsafeMutableRawBufferPointer) -> Void) {
+        outbound.append(count: count, length: length, total: total, write)
+    }
+
+    /// Sends one packet of our own making, or drops and counts it when the link is full.
+    package func send(_ write: (inout ByteBuffer) -> Void) {
+        guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
+        outbound.append(write)
+    }
+
+    /// Sends a packet of our own making, in fragments if it is longer than the MTU.
+    func sendFragmenting(_ packet: ByteBuffer) {
+        guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
+        guard let header = try? IPHeader(parsing: packet.readableBytesSpan) else { return }
+        fragmenter.append(packet, header, mtu: mtu(to: header.destination), to: &outbound)
+    }
+
+    /// Hands what has been sent in this turn to the link.
+    func flush() {
+        guard !outbound.isEmpty else { return }
+        statistics.packetsSent += outbound.count
+        statistics.bytesSent += outbound.byteCount
+        if linkError == nil { driver.send(outbound) }
+        outbound = PacketBatch(capacity: outbound.byteCount)
+        if !isRetrying { retryIfDrained() }
+    }
+
+    /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
+    private func retryIfDrained() {
+        guard !refused.isEmpty, driver.backlog < linkBacklogLimit else { return }
+        let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
+        stack.eventLoop.execute { reach.value.linkDrained() }
+    }
+}
+
+extension NetworkInterface: LinkReceiver {
+    package func linkReceived(_ packets: PacketBatch) {
+        statistics.packetsReceived += packets.count
+        statistics.bytesReceived += packets.byteCount
+        stack.receive(packets, on: self)
+    }
+
+    package func linkDrained() {
+        guard linkError == nil, !refused.isEmpty else { return }
+        isRetrying = true
+        // Each in a turn of its own, in which its writer goes on: what it adds leaves while it is in the cache.
+        for _ in refused {
+            guard backlog < linkBacklogLimit, let block = refused.popFirst() else { break }
+            block.isRefused = false
+            block.linkDrained()
+        }
+        isRetrying = false
+        retryIfDrained()
+    }
+
+    package func linkEnded(_ error: (any Error)?) {
+        let reason = error.map { "\($0)" }
+        let failure = NetstackError.linkDown(reason: reason)
+        linkError = failure
+        stack.linkEnded(of: self, failure)
+        linkEndWaiters.resumeAll(error == nil ? .success(()) : .failure(failure))
+    }
+}

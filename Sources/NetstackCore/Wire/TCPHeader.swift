@@ -1,0 +1,111 @@
+// The fixed part of a TCP segment's header, and the reset that answers a segment (RFC 9293).
+
+package import NIOCore
+
+/// A TCP header whose length and options are sound. The checksum is not looked at.
+package struct TCPHeader: Hashable, Sendable {
+    package let sourcePort: UInt16
+    package let destinationPort: UInt16
+    package let sequenceNumber: UInt32
+    package let acknowledgmentNumber: UInt32
+    package let flags: Flags
+    /// Where the data starts, in bytes: 20…60.
+    package let dataOffset: Int
+    /// As on the wire, before window scaling.
+    package let window: UInt16
+    /// The options of a SYN; nil where it has none. On other segments they mean nothing.
+    package private(set) var maximumSegmentSize: UInt16?
+    package private(set) var windowScale: UInt8?
+    /// SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included.
+    package let segmentLength: Int
+
+    package static let minimumLength = 20
+
+    /// The longest data, in bytes, of a segment in a packet of `mtu` bytes.
+    package static func maximumSegmentSize(_ version: IPVersion, mtu: Int) -> UInt16 {
+        UInt16(clamping: mtu - minimumLength - IPHeader.minimumLength(version))
+    }
+
+    /// The control bits (RFC 9293 section 3.1, RFC 3168).
+    package struct Flags: OptionSet, Hashable, Sendable {
+        package let rawValue: UInt8
+
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        package static let fin = Flags(rawValue: 1)
+        package static let syn = Flags(rawValue: 2)
+        package static let rst = Flags(rawValue: 4)
+        package static let psh = Flags(rawValue: 8)
+        package static let ack = Flags(rawValue: 16)
+        package static let urg = Flags(rawValue: 32)
+        package static let ece = Flags(rawValue: 64)
+        package static let cwr = Flags(rawValue: 128)
+    }
+
+    /// Reads a whole segment.
+    package init(parsing segment: RawSpan) throws(PacketFault) {
+        guard segment.byteCount >= Self.minimumLength else { throw .truncated }
+        dataOffset = Int(segment.uint8(at: 12) >> 4) * 4
+        guard dataOffset >= Self.minimumLength, dataOffset <= segment.byteCount else { throw .headerLength }
+        sourcePort = segment.uint16(at: 0)
+        destinationPort = segment.uint16(at: 2)
+        sequenceNumber = segment.uint32(at: 4)
+        acknowledgmentNumber = segment.uint32(at: 8)
+        flags = Flags(rawValue: segment.uint8(at: 13))
+        window = segment.uint16(at: 14)
+        segmentLength =
+            segment.byteCount - dataOffset + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
+        if dataOffset > Self.minimumLength {
+            try readOptions(segment.extracting(Self.minimumLength..<dataOffset))
+        }
+    }
+
+    private mutating func readOptions(_ options: RawSpan) throws(PacketFault) {
+        var offset = 0
+        while offset < options.byteCount {
+            switch options.uint8(at: offset) {
+            case 0:  // End of option list.
+                return
+            case 1:  // No-operation.
+                offset += 1
+            default:
+                guard options.byteCount - offset >= 2 else { throw .options }
+                let length = Int(options.uint8(at: offset + 1))
+                guard length >= 2, length <= options.byteCount - offset else { throw .options }
+                switch (options.uint8(at: offset), length) {
+                case (2, 4): maximumSegmentSize = options.uint16(at: offset + 2)
+                case (3, 3): windowScale = options.uint8(at: offset + 2)
+                default: break
+                }
+                offset += length
+            }
+        }
+    }
+}
+
+extension TCPHeader {
+    /// Writes the packet that resets the connection a segment is for (RFC 9293 section 3.10.7.1).
+    ///
+    /// Writes nothing when the segment is itself a reset. `header` is the segment's IP header.
+    package func writeReset(answering header: IPHeader, to buffer: inout ByteBuffer) throws(NetstackError) {
+        guard !flags.contains(.rst) else { return }
+        try IPHeader.write(
+            source: header.destination, destination: header.source, protocol: .tcp, payloadLength: Self.minimumLength,
+            to: &buffer)
+        let start = buffer.readableBytes
+        buffer.writeMultipleIntegers(destinationPort, sourcePort)
+        if flags.contains(.ack) {
+            buffer.writeMultipleIntegers(acknowledgmentNumber, UInt32(0))
+        } else {
+            buffer.writeMultipleIntegers(UInt32(0), sequenceNumber &+ UInt32(truncatingIfNeeded: segmentLength))
+        }
+        let answerFlags: Flags = flags.contains(.ack) ? .rst : [.rst, .ack]
+        // Data offset of five words, no window, no urgent pointer; the checksum follows.
+        buffer.writeMultipleIntegers(UInt8(5 << 4), answerFlags.rawValue, UInt16(0), UInt16(0), UInt16(0))
+        var pseudoHeader = InternetChecksum()
+        pseudoHeader.addPseudoHeader(
+            source: header.destination, destination: header.source, protocol: .tcp,
+            upperLayerLength: Self.minimumLength)
+        buffer.setChecksum(at: start + 16, ofBytesFrom: start, length: Self.minimumLength, initial: pseudoHeader)
+    }
+}

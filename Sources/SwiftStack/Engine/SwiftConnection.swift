@@ -1,0 +1,202 @@
+// A connection of TCP in Swift: its state machine, and what it tells the control block.
+
+import NIOCore
+import NetstackCore
+
+/// The state machine's part of a control block, which holds it.
+final class SwiftConnection: TCPTransport, TimerWheelEntry {
+    private(set) var machine: TCPStateMachine
+    let id: TCPControlBlock.ID
+    /// There until the connection has ended.
+    unowned var block: TCPControlBlock?
+    private unowned let nic: NetworkInterface
+    private unowned let engine: SwiftEngine
+    /// Whether the engine has it among those that may have something to send.
+    var isTouched = false
+    /// Where it lies on the engine's timer wheel.
+    var timer: TimerPlace?
+
+    init(_ machine: TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, engine: SwiftEngine) {
+        self.machine = machine
+        self.id = id
+        self.nic = nic
+        self.engine = engine
+    }
+
+    // MARK: Called by the engine
+
+    func receive(_ segment: TCPSegment, now: NIODeadline) {
+        machine.receive(segment, now: now)
+        switch machine.drop {
+        case .unacceptable: nic.statistics.unacceptableDropped += 1
+        case .window: nic.statistics.windowDropped += 1
+        case nil: break
+        }
+        tell()
+    }
+
+    func timersDue(now: NIODeadline) {
+        guard let deadline = machine.nextDeadline, deadline <= now else { return }
+        machine.timersDue(now: now)
+        tell()
+    }
+
+    /// Sends what there is to send, as far as the link takes it.
+    func transmit(by writer: inout SegmentWriter, now: NIODeadline) {
+        let (nic, block, id) = (nic, block, id)
+        machine.transmit(now: now) { segment, payload in
+            guard nic.admits(dataCount: segment.payloadLength) else {
+                if let block { nic.enqueue(block) }
+                return false
+            }
+            writer.send(segment, payload, of: id, on: nic)
+            return true
+        }
+    }
+
+    /// Tells what a call of the machine has brought.
+    private func tell() {
+        engine.touch(self)
+        let events = machine.takeEvents()
+        guard let block else {
+            if machine.state == .closed { engine.forget(self) }
+            return
+        }
+        if events.contains(.opened) { opened(block) }
+        if events.contains(.canRead) {
+            machine.limitBuffers(to: engine.largestWindow)
+            block.becameReadable()
+        }
+        // With both directions finished, TCP sees the rest through by itself; but where the peer was first, the four-tuple is
+        // in use until it has acknowledged that.
+        if block.writeClosed, machine.peerFinished, machine.state != .lastAck, machine.state != .closed {
+            block.release()
+        }
+        if block.waitsForRoom {
+            engine.transmit(self)
+            if room >= Self.unsentLimit / 2 { block.gainedRoom() }
+        }
+        guard machine.state == .closed || machine.state == .timeWait else { return }
+        // A reset still leaves.
+        engine.transmit(self)
+        if let failure = machine.failure, !block.isReleased { block.failed(NetstackError(failure, of: id.remote)) }
+        self.block = nil
+        engine.ended(self, inTimeWait: machine.state == .timeWait)
+        block.ended()
+    }
+
+    private func opened(_ block: TCPControlBlock) {
+        // What is known of the path may be less than what the NIC takes, which the SYN has announced.
+        let mtu = nic.mtu(to: id.remote.address)
+        if mtu < nic.mtu { machine.pathTakes(maximumSegmentSize: segmentSize(mtu), now: engine.now) }
+        machine.limitBuffers(to: engine.largestWindow)
+        block.becameEstablished()
+    }
+
+    private func segmentSize(_ mtu: Int) -> Int {
+        Int(TCPHeader.maximumSegmentSize(id.remote.address.version, mtu: mtu))
+    }
+
+    // MARK: Called by the control block
+
+    /// Runs `body` in a turn of the stack, which ends with what it has to send.
+    private func turn(_ body: (inout TCPStateMachine) -> Void) {
+        guard let block else { return body(&machine) }
+        let stack = block.stack
+        stack.beginTurn()
+        body(&machine)
+        tell()
+        stack.endTurn()
+    }
+
+    func linkDrained() {
+        // Its writer goes on in the same turn, if it is that which waits.
+        turn { _ in }
+    }
+
+    func pathTakes(_ mtu: Int) {
+        let (size, now) = (segmentSize(mtu), engine.now)
+        turn { $0.pathTakes(maximumSegmentSize: size, now: now) }
+    }
+
+    func hasInFlight(_ sequence: UInt32) -> Bool { machine.hasInFlight(TCPSequenceNumber(sequence)) }
+
+    var keepsAlive: Bool {
+        get { machine.configuration.keepsAlive }
+        set { turn { $0.configuration.keepsAlive = newValue } }
+    }
+
+    var sendsAtOnce: Bool {
+        get { machine.configuration.sendsAtOnce }
+        set { turn { $0.configuration.sendsAtOnce = newValue } }
+    }
+
+    // MARK: Reading
+
+    var hasBytes: Bool { machine.readableBytes > 0 }
+    var peerFinished: Bool { machine.peerFinished }
+
+    func read(upTo limit: Int) -> ByteBuffer? {
+        var bytes: ByteBuffer?
+        let now = engine.now
+        turn { bytes = $0.read(upTo: limit, now: now) }
+        return bytes
+    }
+
+    // MARK: Writing
+
+    /// The most bytes to queue that can't be sent yet.
+    private static let unsentLimit = 64 << 10
+
+    /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
+    /// or the peer had better wait with the writer.
+    private var room: Int { min(machine.sendRoom, Self.unsentLimit - machine.unsentLength) }
+
+    func write(_ bytes: inout ByteBuffer, more: Bool) throws(NetstackError) {
+        guard let block else { return }
+        let (stack, now) = (block.stack, engine.now)
+        stack.beginTurn()
+        while bytes.readableBytes > 0, !nic.isFull, room > 0 {
+            guard var part = bytes.readSlice(length: min(bytes.readableBytes, room)) else { break }
+            machine.write(&part, more: more || bytes.readableBytes > 0, now: now)
+            // What is left after the last leaves at the end of the turn, with what others write.
+            if bytes.readableBytes > 0 { engine.transmit(self) }
+        }
+        engine.touch(self)
+        stack.endTurn()
+    }
+
+    // MARK: Ending
+
+    func closeWrite() {
+        let now = engine.now
+        turn { $0.closeWrite(now: now) }
+    }
+
+    func close() {
+        let now = engine.now
+        turn {
+            // A reset for what has not been read would take what has been written with it.
+            while $0.read(upTo: .max, now: now) != nil {}
+            $0.close(now: now)
+        }
+    }
+
+    func abort(tellPeer: Bool) {
+        let now = engine.now
+        turn {
+            $0.abort(now: now)
+            if !tellPeer { $0.forgetReset() }
+        }
+    }
+}
+
+extension NetstackError {
+    fileprivate init(_ failure: TCPStateMachine.Failure, of peer: TransportAddress) {
+        switch failure {
+        case .reset: self = .connectionReset
+        case .refused: self = .refused(peer)
+        case .timedOut: self = .timedOut(peer)
+        }
+    }
+}

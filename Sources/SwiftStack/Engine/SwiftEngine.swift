@@ -1,0 +1,217 @@
+// TCP in Swift as that of one stack: its connections, their timers, and those in TIME-WAIT.
+
+import DequeModule
+import NIOCore
+import NetstackCore
+
+final class SwiftEngine: TCPEngine {
+    /// Connections whose timers run before the event loop does something else: as many as take a tenth of a millisecond.
+    private static let timerBatch = 128
+
+    private let eventLoop: any EventLoop
+    private let limits: Stack.Limits
+    private let start: NIODeadline
+    /// What others can't guess about initial sequence numbers (RFC 6528 section 3).
+    private let secret: UInt64 = .random(in: 0...(.max))
+    private var writer = SegmentWriter()
+    /// Connections that have had a call since the last `settle`, and may have something to send.
+    private var touched: [SwiftConnection] = []
+    private var wheel = TimerWheel<SwiftConnection>()
+    /// Connections whose timers are due.
+    private var due: [SwiftConnection] = []
+    private var timeWait: [TCPControlBlock.ID: SwiftConnection] = [:]
+    /// In the order in which they have come. Some have gone since.
+    private var timeWaitOrder: Deque<SwiftConnection> = []
+    /// Connections that are not in TIME-WAIT.
+    private var count = 0
+
+    init(on eventLoop: any EventLoop, limits: Stack.Limits) {
+        self.eventLoop = eventLoop
+        self.limits = limits
+        start = eventLoop.now
+    }
+
+    var now: NIODeadline { eventLoop.now }
+
+    /// How far the buffers of a connection may grow: they share what the stack has for that.
+    var largestWindow: Int {
+        let configuration = TCPConfiguration()
+        return min(
+            configuration.maximumReceiveWindow,
+            configuration.initialReceiveWindow + limits.windowBytes / max(count, 1))
+    }
+
+    // MARK: Turns
+
+    func enter() {}
+
+    func leave() {}
+
+    /// What a turn has brought leaves at once, so that acknowledgments go with data, and small writes together.
+    func settle() {
+        while !touched.isEmpty {
+            let connections = touched
+            touched.removeAll(keepingCapacity: true)
+            for connection in connections {
+                connection.isTouched = false
+                transmit(connection)
+            }
+        }
+    }
+
+    func touch(_ connection: SwiftConnection) {
+        guard !connection.isTouched else { return }
+        connection.isTouched = true
+        touched.append(connection)
+    }
+
+    func transmit(_ connection: SwiftConnection) {
+        connection.transmit(by: &writer, now: now)
+        schedule(connection)
+    }
+
+    // MARK: NICs
+
+    func add(_ nic: NetworkInterface) {}
+
+    func remove(_ nic: NetworkInterface) {
+        for connection in timeWait.values where connection.id.nic == nic.id { forget(connection) }
+    }
+
+    // MARK: Connections
+
+    func connect(_ id: TCPControlBlock.ID, on nic: NetworkInterface) throws(NetstackError) -> TCPControlBlock {
+        let machine = TCPStateMachine(
+            connecting: configuration(of: id, on: nic), initialSequenceNumber: initialSequenceNumber(of: id),
+            timestampOffset: timestampOffset(of: id), now: now)
+        return open(machine, id, on: nic, isPassive: false)
+    }
+
+    func accept(_ syn: TCPForwardRequest) -> TCPControlBlock? {
+        var configuration = configuration(of: syn.id, on: syn.nic)
+        // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
+        configuration.keepsAlive = true
+        let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
+        let machine = TCPStateMachine(
+            accepting: TCPSegment(run, of: syn.segment), configuration: configuration,
+            initialSequenceNumber: initialSequenceNumber(of: syn.id), timestampOffset: timestampOffset(of: syn.id),
+            now: now)
+        return open(machine, syn.id, on: syn.nic, isPassive: true)
+    }
+
+    private func open(
+        _ machine: TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, isPassive: Bool
+    ) -> TCPControlBlock {
+        let connection = SwiftConnection(machine, id, on: nic, engine: self)
+        let block = TCPControlBlock(id, on: nic, isPassive: isPassive, transport: connection)
+        connection.block = block
+        count += 1
+        touch(connection)
+        return block
+    }
+
+    private func configuration(of id: TCPControlBlock.ID, on nic: NetworkInterface) -> TCPConfiguration {
+        var configuration = TCPConfiguration()
+        let version = id.remote.address.version
+        configuration.maximumSegmentSize = Int(nic.maximumSegmentSize(version))
+        if version == .v6 { configuration.defaultMaximumSegmentSize = 1220 }
+        return configuration
+    }
+
+    /// RFC 6528 section 3: a clock, and a keyed hash of the connection. A step every 64 ns: the numbers of successive
+    /// connections of the same four grow for over two minutes.
+    private func initialSequenceNumber(of id: TCPControlBlock.ID) -> TCPSequenceNumber {
+        TCPSequenceNumber(hash(id, 0) &+ UInt32(truncatingIfNeeded: now.uptimeNanoseconds >> 6))
+    }
+
+    /// RFC 7323 section 5.4: clocks of connections tell nothing of each other.
+    private func timestampOffset(of id: TCPControlBlock.ID) -> UInt32 { hash(id, 1) }
+
+    /// SipHash, with keys of the process and of the engine.
+    private func hash(_ id: TCPControlBlock.ID, _ use: UInt8) -> UInt32 {
+        var hasher = Hasher()
+        hasher.combine(secret)
+        hasher.combine(use)
+        hasher.combine(id)
+        return UInt32(truncatingIfNeeded: hasher.finalize())
+    }
+
+    /// Nothing is left of a connection but perhaps TIME-WAIT.
+    func ended(_ connection: SwiftConnection, inTimeWait: Bool) {
+        count -= 1
+        if inTimeWait {
+            timeWait[connection.id] = connection
+            timeWaitOrder.append(connection)
+            while timeWait.count > limits.closedConnections, let oldest = timeWaitOrder.popFirst() { forget(oldest) }
+        } else {
+            wheel.remove(connection)
+        }
+    }
+
+    // MARK: Segments
+
+    func receive(
+        _ run: TCPSegmentRun, of batch: ByteBuffer, for block: TCPControlBlock?, on nic: NetworkInterface
+    ) {
+        guard let connection = block?.swift ?? timeWait[run.connection(on: nic)] else {
+            return nic.send { try? run.tcp.writeReset(answering: run.ip, to: &$0) }
+        }
+        connection.receive(TCPSegment(run, of: batch), now: now)
+    }
+
+    // MARK: TIME-WAIT
+
+    func isInTimeWait(_ id: TCPControlBlock.ID) -> Bool { timeWait[id] != nil }
+
+    func yieldTimeWait(to syn: TCPForwardRequest) -> Bool {
+        guard let old = timeWait[syn.id] else { return true }
+        let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
+        guard old.machine.mayBeSucceeded(by: TCPSegment(run, of: syn.segment)) else { return false }
+        forget(old)
+        return true
+    }
+
+    /// Ends TIME-WAIT.
+    func forget(_ connection: SwiftConnection) {
+        wheel.remove(connection)
+        if timeWait[connection.id] === connection { timeWait[connection.id] = nil }
+        while let first = timeWaitOrder.first, timeWait[first.id] !== first { timeWaitOrder.removeFirst() }
+    }
+
+    // MARK: Time
+
+    private func tick(_ deadline: NIODeadline) -> UInt64 {
+        // To the end of the millisecond: never early.
+        UInt64(clamping: ((deadline - start).nanoseconds + 999_999) / 1_000_000)
+    }
+
+    /// What is due earlier than before moves on the wheel; what is due later is found to be when it is taken out.
+    private func schedule(_ connection: SwiftConnection) {
+        guard let deadline = connection.machine.nextDeadline else { return }
+        let tick = tick(deadline)
+        if let place = connection.timer, place.tick <= tick { return }
+        wheel.insert(connection, at: tick)
+    }
+
+    var nextDeadline: NIODeadline {
+        guard due.isEmpty else { return .distantPast }
+        return wheel.next.map { start + .milliseconds(Int64(clamping: $0)) } ?? .distantFuture
+    }
+
+    func timersDue(now: NIODeadline) {
+        if due.isEmpty {
+            wheel.takeDue(until: UInt64(clamping: (now - start).nanoseconds / 1_000_000), into: &due)
+        }
+        let batch = due.suffix(Self.timerBatch)
+        due.removeLast(batch.count)
+        for connection in batch {
+            connection.timersDue(now: now)
+            schedule(connection)
+        }
+    }
+}
+
+extension TCPControlBlock {
+    /// The blocks of a stack over this TCP are all of its engine's making.
+    fileprivate var swift: SwiftConnection { unsafeDowncast(transport, to: SwiftConnection.self) }
+}

@@ -1,0 +1,31 @@
+// What only a stack asks of a state machine.
+
+import NIOCore
+import NetstackCore
+
+extension TCPStateMachine {
+    /// Bytes that have been written and not been sent.
+    var unsentLength: Int { sendBuffer.count - min(sendNext - sendUnacknowledged, sendBuffer.count) }
+
+    /// Bounds how far the buffers grow: by `share` of what the stack has for that, and by what the round trip can make use
+    /// of. With fewer bytes than they begin with no link is worth more, and more than a processor's cache holds cost time.
+    mutating func limitBuffers(to share: Int) {
+        // At a byte a nanosecond.
+        let useful = max(Int(lossDetection.minimumRoundTrip.nanoseconds), configuration.initialReceiveWindow)
+        configuration.maximumReceiveWindow = min(share, useful)
+        configuration.maximumSendBuffer = min(share, useful)
+    }
+
+    /// The peer is not told that the connection has ended.
+    mutating func forgetReset() { pending.subtract([.reset, .strayReset]) }
+
+    /// Whether a SYN may open a new connection in place of this one, which is in TIME-WAIT: none of the old one's can be
+    /// taken for the new one's (RFC 9293 section 3.10.7.4; by timestamps, RFC 6191 section 2).
+    func mayBeSucceeded(by syn: TCPSegment) -> Bool {
+        if conditions.contains(.timestamps), let timestamps = syn.options.timestamps {
+            let age = Int32(bitPattern: timestamps.value &- recentTimestamp)
+            if age != 0 { return age > 0 }
+        }
+        return syn.sequenceNumber > receiveNext
+    }
+}

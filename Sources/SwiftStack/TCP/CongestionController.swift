@@ -1,0 +1,118 @@
+// How much may be in flight: slow start and congestion avoidance (RFC 5681), and what is common to the algorithms.
+
+import NIOCore
+
+struct CongestionController {
+    /// cwnd, in bytes.
+    private(set) var window: Int
+    /// ssthresh, in bytes.
+    private(set) var slowStartThreshold = Int.max
+    private var avoidance: Avoidance
+    private var slowStart = HyStart()
+    /// What congestion has last cost, to be given back if there was none (RFC 4015 section 3.2).
+    private var beforeReduction: (window: Int, slowStartThreshold: Int)?
+
+    private enum Avoidance {
+        case newReno(NewReno)
+        case cubic(Cubic)
+    }
+
+    /// RFC 6928 section 2: ten segments; one after a handshake that had trouble (RFC 5681 section 3.1).
+    static func initialWindow(segment: Int) -> Int { min(10 * segment, max(2 * segment, 14600)) }
+
+    init(_ algorithm: TCPConfiguration.CongestionControl, window: Int) {
+        self.window = window
+        avoidance =
+            switch algorithm {
+            case .newReno: .newReno(NewReno())
+            case .cubic: .cubic(Cubic())
+            }
+    }
+
+    var isInSlowStart: Bool { window < slowStartThreshold }
+
+    /// `length` bytes were acknowledged outside of recovery, while the window was made use of (RFC 7661 section 4.3).
+    mutating func grow(acknowledged length: Int, segment: Int, smoothedRoundTrip: TimeAmount, now: NIODeadline) {
+        var length = length
+        if isInSlowStart {
+            let growth = min(slowStart.growth(acknowledged: length), slowStartThreshold - window)
+            window += growth
+            length -= growth
+            guard !isInSlowStart, length > 0, !slowStart.isConservative else { return }
+        }
+        switch avoidance {
+        case .newReno(var algorithm):
+            window += algorithm.growth(window: window, acknowledged: length, segment: segment)
+            avoidance = .newReno(algorithm)
+        case .cubic(var algorithm):
+            window += algorithm.growth(
+                window: window, acknowledged: length, segment: segment, roundTrip: smoothedRoundTrip, now: now)
+            avoidance = .cubic(algorithm)
+        }
+        window = min(window, Self.maximumWindow)
+    }
+
+    /// A round trip was measured: slow start ends where they grow (RFC 9406).
+    mutating func measured(_ roundTrip: TimeAmount, acknowledged: TCPSequenceNumber, sendNext: TCPSequenceNumber) {
+        guard isInSlowStart else { return }
+        if slowStart.measured(roundTrip, acknowledged: acknowledged, sendNext: sendNext) { slowStartThreshold = window }
+    }
+
+    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). For CUBIC
+    /// (RFC 9438 section 4.6) at least the initial window counts as in use: a small loss while there is little to send does
+    /// not make the next transfer slow.
+    mutating func reduce(flight: Int, segment: Int) {
+        beforeReduction = (window, slowStartThreshold)
+        switch avoidance {
+        case .newReno:
+            slowStartThreshold = max(min(window, flight) / 2, 2 * segment)
+        case .cubic(var algorithm):
+            let used = min(window, max(flight, Self.initialWindow(segment: segment)))
+            slowStartThreshold = max(algorithm.reduced(window: used, segment: segment), 2 * segment)
+            avoidance = .cubic(algorithm)
+        }
+    }
+
+    /// The retransmission timer has expired: a single segment (RFC 5681 section 3.1).
+    mutating func collapse(segment: Int) { window = segment }
+
+    /// Recovery governs the window for the time being (RFC 6937), or has ended and left it at ssthresh.
+    mutating func set(window: Int, segment: Int) { self.window = max(window, segment) }
+
+    /// What was taken for congestion was none (RFC 4015 section 3.2).
+    mutating func undoReduction() {
+        guard let before = beforeReduction else { return }
+        window = max(window, before.window)
+        slowStartThreshold = max(slowStartThreshold, before.slowStartThreshold)
+        beforeReduction = nil
+    }
+
+    /// Nothing was sent for longer than a retransmission time-out: nothing is known of the path any more (RFC 5681
+    /// section 4.1).
+    mutating func restartAfterIdle(segment: Int) {
+        guard window > Self.initialWindow(segment: segment) else { return }
+        slowStartThreshold = max(slowStartThreshold, window / 4 * 3)
+        window = Self.initialWindow(segment: segment)
+        slowStart = HyStart()
+        if case .cubic(var algorithm) = avoidance {
+            algorithm.restart()
+            avoidance = .cubic(algorithm)
+        }
+    }
+
+    /// No window of a peer is larger (RFC 7323 section 2.3).
+    private static let maximumWindow = 1 << 30
+}
+
+/// RFC 5681 section 3.1: a segment for every window that is acknowledged.
+struct NewReno {
+    private var acknowledged = 0
+
+    mutating func growth(window: Int, acknowledged length: Int, segment: Int) -> Int {
+        acknowledged += length
+        guard acknowledged >= window else { return 0 }
+        acknowledged -= window
+        if acknowledged > window { acknowledged = 0 }
+        return segment
+    }
+}

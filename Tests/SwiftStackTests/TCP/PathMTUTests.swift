@@ -1,0 +1,130 @@
+// Paths that take less than the peer (RFC 1191, RFC 8201, RFC 4821).
+
+import Testing
+
+struct PathMTUTests {
+    /// RFC 1191 section 3: segments get no longer than that, and what did not get through goes again.
+    @Test func whatWasTooLongIsSentAgainInPieces() {
+        play(
+            """
+            established
+            write 2000
+            > data 1:2001
+            +0.02 pathmtu 500
+            > . 1:501(500)
+            skip
+            """)
+    }
+
+    @Test func afterwardsSegmentsAreShorter() {
+        play(
+            """
+            established
+            pathmtu 500
+            expect nothing
+            write 1200
+            > . 1:501(500)
+            > . 501:1001(500)
+            > P. 1001:1201(200)
+            """)
+    }
+
+    /// RFC 1191 section 6.5: not a sign of congestion.
+    @Test func aShorterPathIsNoCongestion() {
+        play(
+            """
+            established
+            write 10000
+            > data 1:10001
+            +0.02 pathmtu 900
+            skip
+            +0.1 < . ack 10001
+            write 30000
+            skip
+            expect flight >=9000
+            """)
+    }
+
+    /// RFC 8201 section 4: a report never makes segments longer.
+    @Test func aLongerPathChangesNothing() {
+        play(
+            """
+            established
+            write 1000
+            > . 1:1001(1000)
+            pathmtu 1400
+            pathmtu 1000
+            expect nothing
+            +0.1 < . ack 1001
+            write 2000
+            > . 1001:2001(1000)
+            > P. 2001:3001(1000)
+            """)
+    }
+
+    /// No report may stop the machine: there is a least length.
+    @Test(arguments: [0, -1, 1, 20])
+    func anImpossibleReportDoesNoHarm(_ size: Int) {
+        play(
+            """
+            established
+            pathmtu \(size)
+            write 1000
+            > . len 40..1000
+            skip
+            """)
+    }
+
+    @Test func theFINComesAgainBehindThePieces() {
+        play(
+            """
+            established
+            write 2000
+            shutdown
+            > data 1:2001
+            > F. 2001:2001(0)
+            +0.02 pathmtu 500
+            > . 1:501(500)
+            skip
+            +0.1 < . ack 2002
+            expect state finWait2
+            """)
+    }
+
+    /// RFC 4821 section 7.7: where long segments vanish without a report, shorter ones are tried.
+    @Test func aBlackHoleIsFound() {
+        play(
+            """
+            established no sack
+            write 1000
+            > . 1:1001(1000)
+            +60 skip
+            * > . len <=999
+            """)
+    }
+
+    /// RFC 4821 section 7.7: short segments that get lost say nothing of the path.
+    @Test func shortSegmentsThatGetLostSayNothing() {
+        play(
+            """
+            established no sack
+            write 100
+            > . 1:101(100)
+            +20 skip
+            +0.1 < . ack 101
+            write 1000
+            > . 101:1101(1000)
+            """)
+    }
+
+    @Test func timestampsAreDeductedFromAShorterPathToo() {
+        play(
+            """
+            established timestamps
+            pathmtu 512
+            write 1000
+            > . 1:501(500)
+            > P. 501:1001(500)
+            """)
+    }
+}
