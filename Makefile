@@ -17,27 +17,30 @@ EXAMPLES := hummingbird-app grpc-call
 demo: setup
 	$(SWIFT) run -c release vni-demo
 
-# The HTTP client's tests wait out its time-outs, and those of libp2p take all cores for a while: each go by themselves.
-test: setup libp2p-peer
-	$(SWIFT) test --skip NetstackHTTPTests --skip NetstackLibP2PTests --skip TruthTests
-	$(SWIFT) test --filter NetstackHTTPTests
-	$(SWIFT) test --filter NetstackLibP2PTests
-	$(MAKE) consumer
+# The HTTP client's tests wait out its time-outs, and those of libp2p and of TCP in Swift take all cores for a while: each go
+# by themselves. Then what stands on stacks, on TCP in Swift and on mixed pairs.
+APART := NetstackHTTPTests NetstackLibP2PTests SwiftStackTests
+ON_STACKS := NetstackTests|NetstackLinksTests|NetstackNIOTests|NetstackHTTPTests|VNITests
+PAIRS := swift lwip,swift swift,lwip
 
-test-release: setup libp2p-peer
-	$(SWIFT) test -c release --skip NetstackHTTPTests --skip NetstackLibP2PTests --skip TruthTests
-	$(SWIFT) test -c release --filter NetstackHTTPTests
-	$(SWIFT) test -c release --filter NetstackLibP2PTests
+test: setup libp2p-peer
+	$(SWIFT) test $(addprefix --skip ,$(APART) TruthTests) $(MODE)
+	for tests in $(APART); do $(SWIFT) test --filter $$tests $(MODE) || exit 1; done
+	for stacks in $(PAIRS); do STACKS=$$stacks $(SWIFT) test --filter '$(ON_STACKS)' $(MODE) || exit 1; done
+	$(if $(MODE),,$(MAKE) consumer)
+
+test-release:
+	$(MAKE) test MODE="--configuration release"
 
 # The same under a sanitizer each, one after the other: all are slow then, and dials would time out. Without the HTTP
 # client's tests, which wait out its time-outs.
 test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
 test-asan test-tsan: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.supp:print_suppressions=0
 test-asan: setup
-	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip TruthTests
+	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip SwiftStackTests --skip TruthTests
 
 test-tsan: setup
-	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip TruthTests
+	$(SWIFT) test --sanitize thread --scratch-path .build-tsan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip SwiftStackTests --skip TruthTests
 
 # py-libp2p in an environment of its own, for NetstackLibP2PTests: made once, and again when its versions change.
 libp2p-peer: .build/libp2p-peer/installed

@@ -68,9 +68,9 @@ private func run(_ name: String, _ arguments: String...) async throws -> (output
 }
 
 @Suite struct DemoTests {
-    @Test(arguments: ["memory", "tcp", "libp2p"])
-    func theDemoSucceeds(_ link: String) async throws {
-        let result = try await run("vni-demo", "--link", link)
+    @Test(arguments: ["memory", "tcp", "libp2p"], ["lwip", "swift"])
+    func theDemoSucceeds(_ link: String, _ stack: String) async throws {
+        let result = try await run("vni-demo", "--link", link, "--stack", stack)
         #expect(result.status == 0, "\(result.output)")
         #expect(result.output.components(separatedBy: "✓").count == 8)
     }
