@@ -85,8 +85,10 @@ private struct BrokenLink: Link {
     @Test func aLinkOfAUsersOwnCarriesATunnel() async throws {
         let server = try KernelServer.echo()
         let pipe = MemoryLink.pipe()
-        let exit = try await VirtualInterface(.quiet(.exit), link: PlainLink(near: pipe.0, far: pipe.1), stack: StacksUnderTest.far)
-        let entrance = try await VirtualInterface(.quiet(.entrance), link: PlainLink(near: pipe.1, far: pipe.0), stack: StacksUnderTest.near)
+        let exit = try await VirtualInterface(
+            .quiet(.exit), link: PlainLink(near: pipe.0, far: pipe.1), stack: StacksUnderTest.far)
+        let entrance = try await VirtualInterface(
+            .quiet(.entrance), link: PlainLink(near: pipe.1, far: pipe.0), stack: StacksUnderTest.near)
         try exit.exposeRoute("192.168.1.1/32", to: "127.0.0.1")
         let connection = try await entrance.stack.connect(to: TransportAddress("192.168.1.1:\(server.port)"))
         async let sent: Void = {
