@@ -21,7 +21,7 @@ package struct TCPConfiguration: Sendable {
     package var offersSelectiveAcknowledgment = true
     /// Whether the SYN asks for ECN (RFC 3168 section 6.1.1). A peer that asks gets it in any case.
     package var offersECN = false
-    /// RFC 6298 section 2.4 wants a second; everybody has less.
+    /// The least that is waited beyond SRTT. RFC 6298 section 2.4 wants a second for RTO; everybody has less.
     package var minimumRetransmissionTimeout = TimeAmount.milliseconds(200)
     package var maximumRetransmissionTimeout = TimeAmount.seconds(60)
     /// RFC 6298 section 2.1

@@ -92,10 +92,11 @@ extension TCPStateMachine {
         sendBuffer.removeFirst(length)
         sendUnacknowledged = acknowledgment
         unansweredTimeouts = 0
+        endPathProbe()
         // Karn's algorithm: what was sent again and is acknowledged says nothing of the path (RFC 6298 section 5.7).
         if !delivery.acknowledgedRetransmission { roundTrip.backOffs = 0 }
         // "A good deal" of room: writers are not woken for a segment at a time.
-        if conditions.contains(.wantsRoom), sendRoom >= sendBuffer.count / 2 {
+        if conditions.contains(.wantsRoom), sendRoom >= min(sendBuffer.count / 2, 128 << 10) {
             conditions.remove(.wantsRoom)
             events.insert(.canWrite)
         }
@@ -135,24 +136,24 @@ extension TCPStateMachine {
         return max(now - echo + .milliseconds(1), .milliseconds(1))
     }
 
-    mutating func measure(_ sample: TimeAmount, now: NIODeadline) {
+    mutating func measure(_ sample: TimeAmount, isRoundOver: Bool, now: NIODeadline) {
         let sample = max(sample, .nanoseconds(1))
         roundTrip.backOffs = 0
-        roundTrip.measure(sample, minimumTimeout: configuration.minimumRetransmissionTimeout)
+        roundTrip.measure(
+            sample, isRoundOver: isRoundOver, minimumVariation: configuration.minimumRetransmissionTimeout)
         lossDetection.measured(sample, now: now)
     }
 
-    /// One sample in a round trip goes into RTO (RFC 6298 section 3), all into what looks for the shortest.
+    /// What the peer says itself is asked once in a round trip: it may echo what it got long before.
     private mutating func takeRoundTrip(_ segment: TCPSegment, _ delivery: TCPDelivery, isNew: Bool, now: NIODeadline) {
         let isRoundOver = isNew && sendUnacknowledged >= flightRoundEnd
         // Karn's algorithm: what lay behind a gap until it was filled may have arrived long before.
         if let sentAt = delivery.sentOnceAt, !delivery.acknowledgedRetransmission {
             let sample = max(now - sentAt, .nanoseconds(1))
-            lossDetection.measured(sample, now: now)
+            measure(sample, isRoundOver: isRoundOver, now: now)
             congestion.measured(sample, acknowledged: sendUnacknowledged, sendNext: sendNext)
-            if isRoundOver { measure(sample, now: now) }
         } else if isRoundOver, let sample = echoedRoundTrip(segment, now: now) {
-            measure(sample, now: now)
+            measure(sample, isRoundOver: true, now: now)
         }
     }
 

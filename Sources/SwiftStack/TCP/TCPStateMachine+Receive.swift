@@ -87,9 +87,9 @@ extension TCPStateMachine {
     private mutating func establish(_ segment: TCPSegment, now: NIODeadline) {
         // Karn's algorithm, unless timestamps tell which SYN was answered (RFC 6298 section 3).
         if roundTrip.backOffs == 0 {
-            measure(now - lastSentAt, now: now)
+            measure(now - lastSentAt, isRoundOver: true, now: now)
         } else if let sample = echoedRoundTrip(segment, now: now) {
-            measure(sample, now: now)
+            measure(sample, isRoundOver: true, now: now)
         } else {
             roundTrip.assumeSlowPath()
         }
@@ -278,8 +278,7 @@ extension TCPStateMachine {
     private mutating func receivePayload(_ segment: TCPSegment, now: NIODeadline) {
         let start = segment.sequenceNumber
         let length = segment.payload.readableBytes
-        receiveMaximumSegmentSize = max(
-            receiveMaximumSegmentSize, min(length / max(segment.count, 1), configuration.maximumSegmentSize))
+        measureSegmentSize(segment)
         if start == receiveNext, start + length <= receiveWindowEdge, reassembly.isEmpty {
             receiveBuffer.append(segment.payload)
             receiveNext += length
@@ -309,6 +308,17 @@ extension TCPStateMachine {
             if !isWhole { drop = .window }
             if self.duplicate == nil { self.duplicate = duplicate }
         }
+    }
+
+    /// A peer's segments may have got shorter: two alike in a row are full-sized, unless they end what was written.
+    private mutating func measureSegmentSize(_ segment: TCPSegment) {
+        let size = min(segment.payload.readableBytes / max(segment.count, 1), configuration.maximumSegmentSize)
+        if size >= receiveMaximumSegmentSize
+            || (size == lastReceivedSegmentSize && size >= Self.smallestMaximumSegmentSize)
+        {
+            receiveMaximumSegmentSize = size
+        }
+        lastReceivedSegmentSize = segment.flags.contains(.psh) ? 0 : size
     }
 
     /// `payload` begins at RCV.NXT. Where something is there that it overlaps, that is kept.

@@ -154,8 +154,9 @@ extension TCPStateMachine {
         let isOriginal =
             isNew && isRecovering && delivery.acknowledgedRetransmission && (delivery.echo.map { $0 <= first } ?? false)
         guard isOriginal || retransmittedLength <= 0 else { return }
+        // Of a time-out this says nothing.
+        if case .fast = recovery { lossDetection.hasSeenReordering = true }
         undoRecovery()
-        lossDetection.hasSeenReordering = true
     }
 
     /// F-RTO (RFC 5682 section 2.1): if after a time-out two acknowledgments advance, though only one segment was sent again,

@@ -104,13 +104,17 @@ extension TCPStateMachine {
         }
         restartAfterIdle(now: now)
         let options = makeOptions(now: now)
-        let size = sendMaximumSegmentSize - options.encodedLength
+        let optionsLength = options.encodedLength
+        let size = sendMaximumSegmentSize - optionsLength
         var quota = congestion.window - inFlight
         if pending.contains(.override) || pending.contains(.tailLossProbe) { quota = max(quota, size) }
         if forwardRecovery == .awaitingSecond {
             quota = recoveryPoint + 2 * size - sendNext
         } else if let lost = retransmissions.nextLost() {
             return makeRetransmission(of: lost, size: size, quota: quota, options: options)
+        }
+        if quota >= size, let length = lengthOfPathProbe(unsent: unsent, optionsLength: optionsLength, now: now) {
+            return makeNewSegment(length: length, unsent: unsent, isFINDue: isFINDue, size: length, options: options)
         }
         if let length = lengthOfNew(unsent: unsent, isFINDue: isFINDue, size: size, quota: quota) {
             return makeNewSegment(length: length, unsent: unsent, isFINDue: isFINDue, size: size, options: options)
@@ -167,6 +171,7 @@ extension TCPStateMachine {
     ) -> TCPOutgoingSegment {
         let hasFIN = isFINDue && length == unsent && sendUnacknowledged + sendWindow - sendNext > length
         var segment = makeData(at: sendNext, length: length + (hasFIN ? 1 : 0), options: options)
+        segment.maximumSegmentSize = size
         segment.isECNCapable = conditions.contains(.ecn) && length > 0
         if conditions.contains(.confirmsReduction), length > 0 { segment.flags.insert(.cwr) }
         return segment
@@ -190,12 +195,16 @@ extension TCPStateMachine {
         let isRetransmission = segment.sequenceNumber < sendNext
         if isRetransmission {
             retransmissions.retransmitted(from: segment.sequenceNumber, length: length, now: now)
+            pathSearch?.retransmitted(from: segment.sequenceNumber, length: length, now: now)
             if firstRetransmissionAt == nil, isRecovering { firstRetransmissionAt = now }
             retransmittedLength += length
             // The time-out is for this one from now on: else a long round trip would end every recovery by it.
             if segment.sequenceNumber == sendUnacknowledged { timers.retransmission = now + retransmissionTimeout }
         } else {
             retransmissions.append(.init(start: sendNext, length: UInt32(length), sentAt: now, marks: []))
+            if segment.maximumSegmentSize + segment.options.encodedLength > sendMaximumSegmentSize {
+                pathSearch?.probe = (sendNext, sendNext + length)
+            }
             sendNext += length
             if hasFIN { conditions.insert(.finSent) }
             if segment.flags.contains(.cwr) { conditions.remove(.confirmsReduction) }

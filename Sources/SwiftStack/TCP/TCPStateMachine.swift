@@ -106,6 +106,7 @@ package struct TCPStateMachine {
     var sendWindowScale: UInt8 = 0
     /// The longest data of a segment that peer and path take, before options.
     var sendMaximumSegmentSize: Int
+    var pathSearch: TCPPathSearch?
     /// The end of the last segment that was shorter than it could have been (Nagle's algorithm).
     var shortSegmentEnd: TCPSequenceNumber
     var resetSequence = TCPSequenceNumber(0)
@@ -125,8 +126,9 @@ package struct TCPStateMachine {
     var peerFinSequence: TCPSequenceNumber?
     /// A duplicate to report (RFC 2883).
     var duplicate: SACKBlock?
-    /// The longest segment that has arrived, for what a full-sized one is.
+    /// What a full-sized segment of the peer is, as those that have arrived say, and the last of them; 0 after a PSH.
     var receiveMaximumSegmentSize: Int
+    var lastReceivedSegmentSize = 0
     var receiveBuffer: TCPReceiveBuffer
     var reassembly = TCPReassemblyQueue()
 
@@ -258,7 +260,9 @@ package struct TCPStateMachine {
     /// Bytes that `write` would take now.
     package var sendRoom: Int {
         guard !conditions.contains(.writeClosed), state != .closed else { return 0 }
-        let limit = min(max(configuration.initialSendBuffer, 2 * congestion.window), configuration.maximumSendBuffer)
+        // In recovery the window is at its smallest while what is in flight, behind the gap, is at its longest.
+        let wanted = max(2 * congestion.window, sendNext - sendUnacknowledged + congestion.window)
+        let limit = min(max(configuration.initialSendBuffer, wanted), configuration.maximumSendBuffer)
         return max(limit - sendBuffer.count, 0)
     }
 
@@ -322,6 +326,9 @@ package struct TCPStateMachine {
     /// get no longer than this, and what has been lost is sent again.
     package mutating func pathTakes(maximumSegmentSize: Int, now: NIODeadline) {
         let size = max(maximumSegmentSize, Self.smallestMaximumSegmentSize)
+        if let longest = pathSearch?.size {
+            pathSearch = size > sendMaximumSegmentSize ? TCPPathSearch(size: min(size, longest), now: now) : nil
+        }
         guard size < sendMaximumSegmentSize else { return }
         sendMaximumSegmentSize = size
         // What was too long is not lost to congestion: the window stays (RFC 1191 section 6.5).

@@ -83,7 +83,7 @@ extension TCPStateMachine {
 
     /// RFC 6298 section 5.4, RFC 5681 section 3.1.
     private mutating func retransmissionTimedOut(now: NIODeadline) {
-        findBlackHole()
+        suspectBlackHole(now: now)
         if case .timeout = recovery, unansweredTimeouts > 1 {
             // The same data once more: ssthresh stays (RFC 5681 section 3.1).
         } else {
@@ -105,17 +105,6 @@ extension TCPStateMachine {
         retransmissions.markLostOnTimeout(age: lossDetection.roundTrip + window, now: now)
         pending.insert(.override)
     }
-
-    /// RFC 4821 section 7.7: where segments of full size vanish time and again, a router may drop them without a word.
-    private mutating func findBlackHole() {
-        guard unansweredTimeouts == 3, let first = retransmissions.first, Int(first.length) >= segmentSize else {
-            return
-        }
-        sendMaximumSegmentSize = min(sendMaximumSegmentSize, max(sendMaximumSegmentSize / 2, Self.safeSegmentSize))
-    }
-
-    /// What every path takes (RFC 9293 section 3.7.1).
-    private static let safeSegmentSize = 536
 
     /// RFC 9293 section 3.8.4.
     private mutating func keepAliveDue(now: NIODeadline) {

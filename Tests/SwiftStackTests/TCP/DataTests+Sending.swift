@@ -117,6 +117,50 @@ extension DataTests {
             """)
     }
 
+    /// Before there is nothing left to send: a third of a long buffer is more than an acknowledgment brings.
+    @Test func someRoomInALongBufferIsToldOf() {
+        play(
+            """
+            send buffer 1000000
+            established
+            write 1000001 takes 1000000
+            skip
+            +0.1 < . ack 10001
+            skip
+            +0.1 < . ack 30001
+            skip
+            +0.1 < . ack 70001
+            skip
+            expect no event canWrite
+            +0.1 < . ack 140001
+            expect event canWrite
+            skip
+            """)
+    }
+
+    /// What recovery lets leave can be written, however small the window is beside what is in flight.
+    @Test func thereIsRoomInRecovery() {
+        play(
+            """
+            send buffer 20000 max 1000000
+            established
+            write 20000
+            skip
+            +0.1 < . ack 10001
+            skip
+            write 30000
+            skip
+            +0.1 < . ack 10001 <sack 11001:30001>
+            skip
+            +0.1 < . ack 10001 <sack 11001:35001>
+            skip
+            +0.1 < . ack 10001 <sack 11001:40001>
+            skip
+            expect flight 40000
+            expect room >=1000
+            """)
+    }
+
     /// RFC 9293 section 3.10.2: room found without a refusal before is not told of.
     @Test func roomIsToldOfOnlyWhereItWasMissed() {
         play(

@@ -33,6 +33,36 @@ struct DelayedAcknowledgmentTests {
             """)
     }
 
+    /// What is of full size is measured anew where a path takes less than before.
+    @Test func shorterSegmentsAreAcknowledgedAsOften() {
+        play(
+            """
+            established
+            < . 1:1461(1460) ack 1
+            < . 1461:2921(1460) ack 1
+            > . 1:1(0) ack 2921
+            < . 2921:3421(500) ack 1
+            < . 3421:3921(500) ack 1
+            > . 1:1(0) ack 3921
+            < . 3921:4421(500) ack 1
+            expect nothing
+            < . 4421:4921(500) ack 1
+            > . 1:1(0) ack 4921
+            """)
+    }
+
+    /// … but not by what ends a write.
+    @Test func shortWritesAreNotOfFullSize() {
+        play(
+            """
+            established
+            < P. 1:501(500) ack 1
+            < P. 501:1001(500) ack 1
+            expect nothing
+            +0.04 > . 1:1(0) ack 1001
+            """)
+    }
+
     @Test func joinedSegmentsAreAcknowledgedOnceAndAtOnce() {
         play(
             """

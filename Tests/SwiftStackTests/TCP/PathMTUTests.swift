@@ -117,6 +117,64 @@ struct PathMTUTests {
             """)
     }
 
+    /// RFC 4821 section 7.7: where short segments got lost as well, it was not their length.
+    @Test func anOutageIsNoBlackHole() {
+        play(
+            """
+            established no sack
+            write 1000
+            > . 1:1001(1000)
+            \(Self.shortened)
+            write 3000
+            > . 1001:2001(1000)
+            skip
+            +0.1 < . ack 2001
+            skip
+            +0.1 < . ack 4001
+            write 1000
+            > P. 4001:5001(1000)
+            """)
+    }
+
+    /// RFC 4821 section 7.6.2: what long segments don't get through is found out by three of them, and every ten minutes.
+    @Test func aBlackHoleStays() {
+        let probes = (1...3).map { number in
+            let start = 1000 * number + 1
+            return """
+                write 1000
+                > . \(start):\(start + 1000)(1000)
+                * > . \(start):\(start + 536)(536)
+                +0.1 < . ack \(start + 536)
+                * > . \(start + 536):\(start + 1000)(464)
+                +0.1 < . ack \(start + 1000)
+                """
+        }
+        play(
+            """
+            established no sack
+            write 1000
+            > . 1:1001(1000)
+            \(Self.shortened)
+            \(probes.joined(separator: "\n"))
+            write 1000
+            > . 4001:4537(536)
+            skip
+            +0.1 < . ack 5001
+            +600 write 1000
+            > . 5001:6001(1000)
+            """)
+    }
+
+    /// Three time-outs; then a shorter segment gets through.
+    private static let shortened = """
+        +0.3 > . 1:1001(1000)
+        +0.6 > . 1:1001(1000)
+        +1.2 > . 1:537(536)
+        +0.1 < . ack 537
+        > . 537:1001(464)
+        +0.1 < . ack 1001
+        """
+
     @Test func timestampsAreDeductedFromAShorterPathToo() {
         play(
             """

@@ -40,8 +40,8 @@ struct RetransmissionTests {
             """)
     }
 
-    /// RFC 6298 section 2.4, as configured.
-    @Test(arguments: [("200ms", "0.2"), ("1s", "1.0"), ("50ms", "0.05")])
+    /// RFC 6298 section 2.4 rounds RTO up to a floor; here 4 · RTTVAR is, as configured, and RTO is never less than that.
+    @Test(arguments: [("200ms", "0.21"), ("1s", "1.01"), ("50ms", "0.06")])
     func theTimeoutHasAMinimum(_ minimum: String, _ seconds: String) {
         play(
             """
@@ -56,10 +56,33 @@ struct RetransmissionTests {
             """)
     }
 
+    /// … so that a path whose round trip is longer than the floor, and steady, has it too.
+    @Test func aSteadyLongPathIsWaitedForLonger() {
+        let samples = (0..<8).map { number in
+            """
+            write 1000
+            > . len 1000
+            +0.5 < . ack \(1 + 1000 * (number + 1))
+            """
+        }
+        play(
+            """
+            connect
+            > S 0:0(0)
+            +0.5 < S. 0:0(0) ack 1 win 65535 <mss 1000>
+            > . 1:1(0) ack 1
+            \(samples.joined(separator: "\n"))
+            write 1000
+            > . 8001:9001(1000)
+            +0.7 > . 8001:9001(1000)
+            """)
+    }
+
     /// RFC 6298 section 2.3: RTTVAR becomes 37.5 ms, so RTO is 250 ms.
     @Test func aSecondMeasurementIsSmoothed() {
         play(
             """
+            rto 50ms
             established no sack
             write 1000
             > . 1:1001(1000)
@@ -152,6 +175,7 @@ struct RetransmissionTests {
     @Test func aCleanMeasurementEndsTheBackoff() {
         play(
             """
+            rto 50ms
             \(Self.lost)
             +0.1 < . ack 501
             write 500

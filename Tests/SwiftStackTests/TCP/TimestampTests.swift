@@ -165,6 +165,7 @@ struct TimestampTests {
     @Test func aRetransmissionIsMeasured() {
         play(
             """
+            rto 50ms
             established timestamps no sack
             write 1000
             > P. 1:1001(1000) <TS val $first>
@@ -188,6 +189,25 @@ struct TimestampTests {
             +0.01 < . ack 10001 <TS ecr $first>
             skip
             expect flight >=8000
+            """)
+    }
+
+    /// RFC 8985 section 6.2 step 3: that was no reordering, and the next loss is not waited for.
+    @Test func aSpuriousTimeoutIsNoReordering() {
+        play(
+            """
+            established timestamps
+            write 10000
+            > . 1:1001(1000) <TS val $first>
+            skip
+            +1 skip
+            < . ack 10001 <TS ecr $first>
+            skip
+            write 10000
+            skip
+            +0.1 < . ack 10001 <sack 11001:14001>
+            > . 10001:11001(1000)
+            skip
             """)
     }
 
