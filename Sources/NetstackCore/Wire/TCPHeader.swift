@@ -14,8 +14,8 @@ package struct TCPHeader: Hashable, Sendable {
     /// As on the wire, before window scaling.
     package let window: UInt16
     /// The options of a SYN; nil where it has none. On other segments they mean nothing.
-    package private(set) var maximumSegmentSize: UInt16?
-    package private(set) var windowScale: UInt8?
+    package let maximumSegmentSize: UInt16?
+    package let windowScale: UInt8?
     /// SEG.LEN: the sequence numbers the segment occupies, SYN and FIN included.
     package let segmentLength: Int
 
@@ -56,29 +56,12 @@ package struct TCPHeader: Hashable, Sendable {
         segmentLength =
             segment.byteCount - dataOffset + (flags.contains(.syn) ? 1 : 0) + (flags.contains(.fin) ? 1 : 0)
         if dataOffset > Self.minimumLength {
-            try readOptions(segment.extracting(Self.minimumLength..<dataOffset))
-        }
-    }
-
-    private mutating func readOptions(_ options: RawSpan) throws(PacketFault) {
-        var offset = 0
-        while offset < options.byteCount {
-            switch options.uint8(at: offset) {
-            case 0:  // End of option list.
-                return
-            case 1:  // No-operation.
-                offset += 1
-            default:
-                guard options.byteCount - offset >= 2 else { throw .options }
-                let length = Int(options.uint8(at: offset + 1))
-                guard length >= 2, length <= options.byteCount - offset else { throw .options }
-                switch (options.uint8(at: offset), length) {
-                case (2, 4): maximumSegmentSize = options.uint16(at: offset + 2)
-                case (3, 3): windowScale = options.uint8(at: offset + 2)
-                default: break
-                }
-                offset += length
-            }
+            let options = try TCPOptions(parsing: segment.extracting(Self.minimumLength..<dataOffset))
+            maximumSegmentSize = options.maximumSegmentSize
+            windowScale = options.windowScale
+        } else {
+            maximumSegmentSize = nil
+            windowScale = nil
         }
     }
 }
