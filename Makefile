@@ -12,25 +12,31 @@ PYTHON := gcc libc6-dev libgmp-dev python3-dev python3-venv
 # Packages of their own, for what they depend on.
 EXAMPLES := hummingbird-app grpc-call
 
-.PHONY: demo test libp2p-peer examples docs test-release test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
+.PHONY: demo test libp2p-peer examples docs test-release test-stacks test-asan test-tsan truth consumer fuzz bench bench-check bench-peers lint format setup clean
 
 demo: setup
 	$(SWIFT) run -c release vni-demo
 
 # The HTTP client's tests wait out its time-outs, and those of libp2p and of TCP in Swift take all cores for a while: each go
-# by themselves. Then what stands on stacks, on TCP in Swift and on mixed pairs.
+# by themselves.
 APART := NetstackHTTPTests NetstackLibP2PTests SwiftStackTests
-ON_STACKS := NetstackTests|NetstackLinksTests|NetstackNIOTests|NetstackHTTPTests|VNITests
-PAIRS := swift lwip,swift swift,lwip
 
 test: setup libp2p-peer
 	$(SWIFT) test $(addprefix --skip ,$(APART) TruthTests) $(MODE)
 	for tests in $(APART); do $(SWIFT) test --filter $$tests $(MODE) || exit 1; done
-	for stacks in $(PAIRS); do STACKS=$$stacks $(SWIFT) test --filter '$(ON_STACKS)' $(MODE) || exit 1; done
 	$(if $(MODE),,$(MAKE) consumer)
 
 test-release:
 	$(MAKE) test MODE="--configuration release"
+
+# What stands on stacks, on TCP in Swift and on mixed pairs.
+ON_STACKS := NetstackTests|NetstackLinksTests|NetstackNIOTests|VNITests
+PAIRS := swift lwip,swift swift,lwip
+
+test-stacks: setup
+	for stacks in $(PAIRS); do for tests in NetstackHTTPTests '$(ON_STACKS)'; do \
+	    STACKS=$$stacks $(SWIFT) test --filter "$$tests" $(MODE) || exit 1; \
+	done; done
 
 # The same under a sanitizer each, one after the other: all are slow then, and dials would time out. Without the HTTP
 # client's tests, which wait out its time-outs.

@@ -92,9 +92,7 @@ struct TimeoutTests {
 
     @Test func endsWhenTheWholeRequestTakesTooLong() async throws {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        let closed = Event()
         try await RawServer.run { connection in
-            defer { closed.happen() }
             _ = try await connection.head()
             try await connection.send(head)
             while true { try await connection.send("1\r\nx\r\n") }
@@ -105,23 +103,21 @@ struct TimeoutTests {
                 await expect(.total) {
                     for try await chunk in try await client.get(server.url()).body { #expect(chunk.readableBytes > 0) }
                 }
-                await closed.wait()
+                await server.ended.wait()
             }
         }
     }
 
     @Test("ends when TLS is not established in time", arguments: [true, false])
     func endsInTheHandshake(_ isTotal: Bool) async throws {
-        let closed = Event()
         try await RawServer.run { connection in
-            defer { closed.happen() }
             try await connection.untilClosed()
         } while: { server in
             try await HTTPClient.with {
                 if isTotal { $0.totalTimeout = .milliseconds(500) } else { $0.connectTimeout = .milliseconds(500) }
             } _: { client in
                 await expect(isTotal ? .total : .connect) { _ = try await client.get(server.url(scheme: "https")) }
-                await closed.wait()
+                await server.ended.wait()
             }
         }
     }
