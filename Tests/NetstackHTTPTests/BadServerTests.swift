@@ -1,7 +1,6 @@
 // Servers in a stack that answer what they must not: each an error, and nothing of the exchange stays.
 
 import NIOCore
-import NIOPosix
 import Netstack
 import NetstackHTTP
 import NetstackNIO

@@ -7,6 +7,7 @@ import NetstackCore
 final class SwiftEngine: TCPEngine {
     /// Connections whose timers run before the event loop does something else: as many as take a tenth of a millisecond.
     private static let timerBatch = 128
+    private static let defaults = TCPConfiguration()
 
     private let eventLoop: any EventLoop
     private let limits: Stack.Limits
@@ -35,10 +36,9 @@ final class SwiftEngine: TCPEngine {
 
     /// How far the buffers of a connection may grow: they share what the stack has for that.
     var largestWindow: Int {
-        let configuration = TCPConfiguration()
-        return min(
-            configuration.maximumReceiveWindow,
-            configuration.initialReceiveWindow + limits.windowBytes / max(count, 1))
+        min(
+            Self.defaults.maximumReceiveWindow,
+            Self.defaults.initialReceiveWindow + limits.windowBytes / max(count, 1))
     }
 
     // MARK: Turns
@@ -111,7 +111,7 @@ final class SwiftEngine: TCPEngine {
     }
 
     private func configuration(of id: TCPControlBlock.ID, on nic: NetworkInterface) -> TCPConfiguration {
-        var configuration = TCPConfiguration()
+        var configuration = Self.defaults
         let version = id.remote.address.version
         configuration.maximumSegmentSize = Int(nic.maximumSegmentSize(version))
         if version == .v6 { configuration.defaultMaximumSegmentSize = 1220 }

@@ -97,7 +97,7 @@ extension TCPStateMachine {
 
     /// The next segment with data or a FIN: a probe, then what was lost, then what is new.
     private mutating func nextSegment(now: NIODeadline) -> TCPOutgoingSegment? {
-        let unsent = sendBuffer.count - min(sendNext - sendUnacknowledged, sendBuffer.count)
+        let unsent = unsentLength
         let isFINDue = conditions.contains(.writeClosed) && !conditions.contains(.finSent)
         guard unsent > 0 || isFINDue || retransmissions.lostLength > 0 || pending.contains(.tailLossProbe) else {
             return nil
