@@ -74,43 +74,6 @@ struct HostTests {
         }
     }
 
-    @Test func streamsThatWriteAtOnceTakeTurns() async throws {
-        try await withHosts { near, far, address in
-            let (streams, each) = (8, 16 << 20)
-            let tally = NIOLockedValueBox((counts: [ObjectIdentifier: Int](), whenFirstEnded: [Int]()))
-            await far.handle("/test/sink/1") { channel, _ in
-                try channel.pipeline.syncOperations.addHandler(
-                    Sink { bytes in
-                        tally.withLockedValue { tally in
-                            tally.counts[ObjectIdentifier(channel), default: 0] += bytes
-                            guard tally.counts[ObjectIdentifier(channel)] == each, tally.whenFirstEnded.isEmpty else {
-                                return
-                            }
-                            tally.whenFirstEnded = Array(tally.counts.values)
-                        }
-                    })
-            }
-            // All are open before the first writes.
-            var open: [LibP2PStream] = []
-            for _ in 0..<streams { open.append(try await near.openStream(to: address, protocols: ["/test/sink/1"])) }
-            let bytes = ByteBuffer(repeating: 1, count: each)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for stream in open {
-                    group.addTask {
-                        try await stream.write(bytes)
-                        try await stream.closeWrite()
-                        #expect(try await stream.read() == nil)
-                        await stream.close()
-                    }
-                }
-                try await group.waitForAll()
-            }
-            let counts = tally.withLockedValue { $0.whenFirstEnded }
-            #expect(counts.count == streams)
-            #expect(try #require(counts.min()) > each / 2)
-        }
-    }
-
     @Test func streamsToAnAddressWithoutAPeerShareAConnection() async throws {
         try await withHosts { near, far, address in
             let bare = try Multiaddr("/ip4/127.0.0.1/tcp/\(#require(address.port))")
@@ -472,16 +435,6 @@ extension LibP2PStream {
 }
 
 /// Counts what comes over a channel, and closes it at the end.
-private final class Sink: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let count: (Int) -> Void
-
-    init(_ count: @escaping (Int) -> Void) { self.count = count }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { count(unwrapInboundIn(data).readableBytes) }
-}
-
 /// Counts the reads that get as far as the channel.
 private final class CountingReads: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer

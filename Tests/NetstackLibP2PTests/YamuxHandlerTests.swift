@@ -23,7 +23,10 @@ struct YamuxHandlerTests {
     private func sent(_ channel: EmbeddedChannel) throws -> [YamuxFrame] {
         var frames: [YamuxFrame] = []
         while var bytes = try channel.readOutbound(as: ByteBuffer.self) {
-            while let frame = try YamuxFrame(parsing: &bytes) { frames.append(frame) }
+            while let frame = try YamuxFrame(parsing: &bytes) {
+                frames.append(frame)
+                if frame.kind == .data { bytes.moveReaderIndex(forwardBy: Int(frame.length)) }
+            }
         }
         return frames
     }
@@ -37,6 +40,33 @@ struct YamuxHandlerTests {
             try #expect(sent(channel) == [YamuxFrame(.goAway, length: YamuxSession.Code.protocolError)])
             channel.embeddedEventLoop.run()
             #expect(!channel.isActive)
+        }
+    }
+
+    @Test func streamsThatWriteAtOnceTakeTurns() throws {
+        try withHandler { channel, handler in
+            var streams: [any Channel] = []
+            for _ in 0..<4 {
+                _ = handler.openStream { stream in
+                    streams.append(stream)
+                    return stream.eventLoop.makeSucceededVoidFuture()
+                }
+            }
+            channel.embeddedEventLoop.run()
+            _ = try sent(channel)
+            // All have more than two frames to send before the first may.
+            channel.isWritable = false
+            channel.pipeline.fireChannelWritabilityChanged()
+            let bytes = ByteBuffer(repeating: 1, count: 200_000)
+            for stream in streams { stream.writeAndFlush(bytes, promise: nil) }
+            channel.isWritable = true
+            channel.pipeline.fireChannelWritabilityChanged()
+            channel.embeddedEventLoop.run()
+
+            let frames = try sent(channel)
+            #expect(frames.count > 8)
+            for (place, frame) in frames.enumerated() { #expect(frame.streamID == [2, 4, 6, 8][place % 4]) }
+            #expect(frames.reduce(0) { $0 + Int($1.length) } == 4 * bytes.readableBytes)
         }
     }
 

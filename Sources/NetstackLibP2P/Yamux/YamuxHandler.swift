@@ -37,7 +37,7 @@ package final class YamuxHandler: ChannelInboundHandler {
     var acceptsStreams: Bool { context != nil && failure == nil && session.peerGoAway == nil }
 
     /// Opens a stream. The future fails as `YamuxSession.openStream` throws, or as `setUp` does.
-    func openStream(_ setUp: (any Channel) -> EventLoopFuture<Void>) -> EventLoopFuture<Void> {
+    package func openStream(_ setUp: (any Channel) -> EventLoopFuture<Void>) -> EventLoopFuture<Void> {
         do {
             guard let context, failure == nil else { throw failure ?? LibP2PError.closed }
             return begin(try session.openStream(), context, setUp)
