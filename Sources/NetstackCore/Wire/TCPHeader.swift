@@ -3,7 +3,7 @@
 package import NIOCore
 
 /// A TCP header whose length and options are sound. The checksum is not looked at.
-package struct TCPHeader: Hashable, Sendable {
+@usableFromInline package struct TCPHeader: Hashable, Sendable {
     package let sourcePort: UInt16
     package let destinationPort: UInt16
     package let sequenceNumber: UInt32
@@ -26,20 +26,20 @@ package struct TCPHeader: Hashable, Sendable {
         UInt16(clamping: mtu - minimumLength - IPHeader.minimumLength(version))
     }
 
-    /// The control bits (RFC 9293 section 3.1, RFC 3168).
-    package struct Flags: OptionSet, Hashable, Sendable {
-        package let rawValue: UInt8
+    /// The control bits (RFC 9293 section 3.1, RFC 3168). Inlinable: TCP in Swift asks for them with each segment.
+    @usableFromInline package struct Flags: OptionSet, Hashable, Sendable {
+        @usableFromInline package let rawValue: UInt8
 
-        package init(rawValue: UInt8) { self.rawValue = rawValue }
+        @inlinable package init(rawValue: UInt8) { self.rawValue = rawValue }
 
-        package static let fin = Flags(rawValue: 1)
-        package static let syn = Flags(rawValue: 2)
-        package static let rst = Flags(rawValue: 4)
-        package static let psh = Flags(rawValue: 8)
-        package static let ack = Flags(rawValue: 16)
-        package static let urg = Flags(rawValue: 32)
-        package static let ece = Flags(rawValue: 64)
-        package static let cwr = Flags(rawValue: 128)
+        @inlinable package static var fin: Flags { Flags(rawValue: 1) }
+        @inlinable package static var syn: Flags { Flags(rawValue: 2) }
+        @inlinable package static var rst: Flags { Flags(rawValue: 4) }
+        @inlinable package static var psh: Flags { Flags(rawValue: 8) }
+        @inlinable package static var ack: Flags { Flags(rawValue: 16) }
+        @inlinable package static var urg: Flags { Flags(rawValue: 32) }
+        @inlinable package static var ece: Flags { Flags(rawValue: 64) }
+        @inlinable package static var cwr: Flags { Flags(rawValue: 128) }
     }
 
     /// Reads a whole segment.

@@ -19,6 +19,9 @@ package struct TCPOptions: Hashable, Sendable {
         }
     }
 
+    /// Two of no operation, and the kind and length of timestamps.
+    private static let timestampsAlone: UInt32 = 1 << 24 | 1 << 16 | 8 << 8 | 10
+
     /// The most bytes that options take (RFC 9293 section 3.1: a data offset has four bits).
     package static let maximumLength = 40
 
@@ -27,6 +30,11 @@ package struct TCPOptions: Hashable, Sendable {
     /// Reads `options`, the bytes behind the fixed header. Those that are unknown, or not as long as they should be, are
     /// skipped (RFC 9293 section 3.2: MUST-6).
     package init(parsing options: RawSpan) throws(PacketFault) {
+        // What most segments carry, as RFC 7323 appendix A recommends it.
+        if options.byteCount == 12, options.uint32(at: 0) == Self.timestampsAlone {
+            timestamps = Timestamps(value: options.uint32(at: 4), echoReply: options.uint32(at: 8))
+            return
+        }
         var offset = 0
         while offset < options.byteCount {
             switch options.uint8(at: offset) {
@@ -75,8 +83,8 @@ package struct TCPOptions: Hashable, Sendable {
         var writer = Writer(bytes: bytes)
         if let maximumSegmentSize { writer.word(2 << 24 | 4 << 16 | UInt32(maximumSegmentSize)) }
         if let timestamps {
-            let padding: UInt32 = selectiveAcknowledgmentPermitted ? 4 << 24 | 2 << 16 : 1 << 24 | 1 << 16
-            writer.word(padding | 8 << 8 | 10)
+            let start = selectiveAcknowledgmentPermitted ? 4 << 24 | 2 << 16 | 8 << 8 | 10 : Self.timestampsAlone
+            writer.word(start)
             writer.word(timestamps.value)
             writer.word(timestamps.echoReply)
         } else if selectiveAcknowledgmentPermitted {

@@ -85,7 +85,10 @@ struct SegmentWriter {
     ) {
         let sequence = (segment.sequenceNumber + offset).rawValue
         var flags = segment.flags
-        if !isLast { flags.subtract([.fin, .psh]) }
+        if !isLast {
+            flags.remove(.fin)
+            flags.remove(.psh)
+        }
         if !isFirst { flags.remove(.cwr) }
         var checksum = sum
         checksum.add(UInt16(truncatingIfNeeded: sequence >> 16))
