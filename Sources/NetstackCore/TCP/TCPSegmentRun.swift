@@ -66,10 +66,11 @@ package struct TCPSegmentRun {
 
     /// Whether a segment with as long a header has the same options.
     private func hasOptions(ofSegmentAt start: Int, in batch: RawSpan) -> Bool {
+        var offset = TCPHeader.minimumLength
         // A header is a whole number of words long.
-        for offset in stride(from: TCPHeader.minimumLength, to: tcp.dataOffset, by: 4)
-        where batch.uint32(at: header.lowerBound + offset) != batch.uint32(at: start + offset) {
-            return false
+        while offset < tcp.dataOffset {
+            if batch.uint32(at: header.lowerBound + offset) != batch.uint32(at: start + offset) { return false }
+            offset += 4
         }
         return true
     }
@@ -93,9 +94,17 @@ package struct TCPSegmentRun {
             return slice
         }
         var joined = ByteBuffer()
-        joined.reserveCapacity(byteCount)
-        batch.withUnsafeReadableBytes { bytes in
-            for range in data { joined.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range])) }
+        joined.writeWithUnsafeMutableBytes(minimumWritableBytes: byteCount) { target in
+            batch.withUnsafeReadableBytes { bytes in
+                var end = 0
+                for range in data {
+                    // Both stay in bounds: the ranges lie in the batch, and are `byteCount` long together.
+                    UnsafeMutableRawBufferPointer(rebasing: target[end...]).copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: bytes[range]))
+                    end += range.count
+                }
+                return end
+            }
         }
         return joined
     }

@@ -66,16 +66,23 @@ extension IPHeader {
     /// Writes the header of an atomic datagram: Don't Fragment is set, and the identification means nothing (RFC 6864).
     static func writeIPv4Header(
         source: IPv4Address, destination: IPv4Address, protocol number: IPProtocolNumber, hopLimit: UInt8,
-        isECNCapable: Bool, payloadLength: Int, to buffer: inout ByteBuffer
+        isECNCapable: Bool, payloadLength: Int, to bytes: UnsafeMutableRawBufferPointer
     ) {
-        let start = buffer.readableBytes
-        buffer.writeMultipleIntegers(
-            UInt8(4 << 4 | minimumIPv4Length / 4), UInt8(isECNCapable ? 2 : 0),
-            UInt16(truncatingIfNeeded: minimumIPv4Length + payloadLength),
-            UInt16(0), IPv4FragmentField.dontFragment,
-            hopLimit, number.rawValue, UInt16(0),
-            source.rawValue, destination.rawValue)
-        buffer.setChecksum(at: start + 10, ofBytesFrom: start, length: minimumIPv4Length)
+        var checksum = InternetChecksum()
+        func store(_ word: UInt16, at offset: Int) {
+            checksum.add(word)
+            bytes.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt16.self)
+        }
+        store(4 << 12 | UInt16(minimumIPv4Length / 4) << 8 | (isECNCapable ? 2 : 0), at: 0)
+        store(UInt16(truncatingIfNeeded: minimumIPv4Length + payloadLength), at: 2)
+        store(0, at: 4)
+        store(IPv4FragmentField.dontFragment, at: 6)
+        store(UInt16(hopLimit) << 8 | UInt16(number.rawValue), at: 8)
+        store(UInt16(truncatingIfNeeded: source.rawValue >> 16), at: 12)
+        store(UInt16(truncatingIfNeeded: source.rawValue), at: 14)
+        store(UInt16(truncatingIfNeeded: destination.rawValue >> 16), at: 16)
+        store(UInt16(truncatingIfNeeded: destination.rawValue), at: 18)
+        bytes.storeBytes(of: checksum.value.bigEndian, toByteOffset: 10, as: UInt16.self)
     }
 }
 

@@ -108,11 +108,13 @@ extension IPHeader {
 
     static func writeIPv6Header(
         source: IPv6Address, destination: IPv6Address, protocol number: IPProtocolNumber, hopLimit: UInt8,
-        isECNCapable: Bool, payloadLength: Int, to buffer: inout ByteBuffer
+        isECNCapable: Bool, payloadLength: Int, to bytes: UnsafeMutableRawBufferPointer
     ) {
-        buffer.writeMultipleIntegers(
-            UInt32(6 << 28 | (isECNCapable ? 2 << 20 : 0)), UInt16(truncatingIfNeeded: payloadLength), number.rawValue,
-            hopLimit,
-            source.rawValue, destination.rawValue)
+        let start: UInt32 = 6 << 28 | (isECNCapable ? 2 << 20 : 0)
+        let rest = UInt32(truncatingIfNeeded: payloadLength) << 16 | UInt32(number.rawValue) << 8 | UInt32(hopLimit)
+        bytes.storeBytes(of: start.bigEndian, as: UInt32.self)
+        bytes.storeBytes(of: rest.bigEndian, toByteOffset: 4, as: UInt32.self)
+        bytes.storeBytes(of: source.rawValue.bigEndian, toByteOffset: 8, as: UInt128.self)
+        bytes.storeBytes(of: destination.rawValue.bigEndian, toByteOffset: 24, as: UInt128.self)
     }
 }

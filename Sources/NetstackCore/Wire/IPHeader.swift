@@ -87,19 +87,43 @@ extension IPHeader {
         source: IPAddress, destination: IPAddress, protocol number: IPProtocolNumber,
         hopLimit: UInt8 = defaultHopLimit, isECNCapable: Bool = false, payloadLength: Int, to buffer: inout ByteBuffer
     ) throws(NetstackError) {
+        try requireWritable(source: source, destination: destination, payloadLength: payloadLength)
+        let length = minimumLength(source.version)
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { bytes in
+            write(
+                source: source, destination: destination, protocol: number, hopLimit: hopLimit,
+                isECNCapable: isECNCapable, payloadLength: payloadLength, to: bytes)
+            return length
+        }
+    }
+
+    /// Whether there is such a packet.
+    package static func requireWritable(
+        source: IPAddress, destination: IPAddress, payloadLength: Int
+    ) throws(NetstackError) {
+        guard source.version == destination.version else {
+            throw .addressNotAvailable(source, reason: "\(destination) is of another IP version")
+        }
         let limit = maximumPayloadLength(source.version)
         guard payloadLength <= limit else { throw .datagramTooLong(payloadLength, limit: limit) }
+    }
+
+    /// The same for a packet that is known to be writable, to the front of `bytes`, which has room for it.
+    package static func write(
+        source: IPAddress, destination: IPAddress, protocol number: IPProtocolNumber,
+        hopLimit: UInt8 = defaultHopLimit, isECNCapable: Bool, payloadLength: Int,
+        to bytes: UnsafeMutableRawBufferPointer
+    ) {
         switch (source, destination) {
         case (.v4(let source), .v4(let destination)):
             writeIPv4Header(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                isECNCapable: isECNCapable, payloadLength: payloadLength, to: &buffer)
+                isECNCapable: isECNCapable, payloadLength: payloadLength, to: bytes)
         case (.v6(let source), .v6(let destination)):
             writeIPv6Header(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                isECNCapable: isECNCapable, payloadLength: payloadLength, to: &buffer)
-        default:
-            throw .addressNotAvailable(source, reason: "\(destination) is of another IP version")
+                isECNCapable: isECNCapable, payloadLength: payloadLength, to: bytes)
+        default: return
         }
     }
 }

@@ -4,84 +4,93 @@ import NIOCore
 import NetstackCore
 
 /// Writes segments as packets into what a NIC sends next.
-struct SegmentWriter {
-    /// The headers of the packets of a segment, as they are but for the sequence number, the flags and TCP's checksum.
-    private var headers = ByteBuffer()
-    /// The sum of the pseudo-header and of TCP's own, as it is in `headers`.
-    private var sum = InternetChecksum()
-    /// How long the IP header is.
-    private var networkLength = 0
-
-    mutating func send(
+enum SegmentWriter {
+    static func send(
         _ segment: TCPOutgoingSegment, _ payload: borrowing TCPSendBuffer, of id: TCPControlBlock.ID,
         on nic: NetworkInterface
     ) {
         let size = max(segment.maximumSegmentSize, 1)
         let count = max((segment.payloadLength + size - 1) / size, 1)
-        let length = min(segment.payloadLength, size)
-        guard makeHeaders(of: segment, payloadLength: length, id) else { return }
-        let headerLength = headers.readableBytes
+        let layout = Layout(of: segment, id)
+        let longest = layout.transport + min(segment.payloadLength, size)
+        guard
+            (try? IPHeader.requireWritable(
+                source: id.local.address, destination: id.remote.address, payloadLength: longest)) != nil
+        else { return }
         nic.send(
-            count: count, length: headerLength + size, total: count * headerLength + segment.payloadLength
+            count: count, length: layout.headers + size, total: count * layout.headers + segment.payloadLength
         ) { packets in
             var start = 0
+            var sum = InternetChecksum()
             for index in 0..<count {
                 let offset = index * size
                 let length = min(segment.payloadLength - offset, size)
-                // Only the last is of another length.
-                if index > 0, length < size { _ = makeHeaders(of: segment, payloadLength: length, id) }
-                let end = start + headerLength + length
+                let end = start + layout.headers + length
                 let packet = UnsafeMutableRawBufferPointer(rebasing: packets[start..<end])
-                headers.withUnsafeReadableBytes { packet.copyMemory(from: $0) }
+                if index > 0, length == size {
+                    packet.copyMemory(from: UnsafeRawBufferPointer(rebasing: packets[..<layout.headers]))
+                } else {
+                    // Only the last is of another length.
+                    sum = writeHeaders(of: segment, id, payloadLength: length, layout, to: packet)
+                }
                 if length > 0, let bytes = packet.baseAddress {
                     // Safe: the packet has room for `length` bytes behind its headers.
                     payload.copyBytes(
-                        from: segment.payloadOffset + offset, count: length, to: bytes + headerLength)
+                        from: segment.payloadOffset + offset, count: length, to: bytes + layout.headers)
                 }
-                complete(packet, of: segment, offset: offset, isFirst: index == 0, isLast: index == count - 1)
+                complete(
+                    packet, of: segment, layout, sum, offset: offset, isFirst: index == 0, isLast: index == count - 1)
                 start = end
             }
         }
     }
 
-    /// Returns whether there is such a packet: there is, unless the addresses don't fit each other.
-    private mutating func makeHeaders(
-        of segment: TCPOutgoingSegment, payloadLength: Int, _ id: TCPControlBlock.ID
-    ) -> Bool {
-        headers.clear()
-        let optionsLength = segment.options.encodedLength
-        let headerLength = 20 + optionsLength
-        let (source, destination) = (id.local.address, id.remote.address)
-        do {
-            try IPHeader.write(
-                source: source, destination: destination, protocol: .tcp, isECNCapable: segment.isECNCapable,
-                payloadLength: headerLength + payloadLength, to: &headers)
-        } catch {
-            return false
+    /// How long the headers of a segment's packets are, in bytes.
+    private struct Layout {
+        let network: Int
+        let transport: Int
+
+        init(of segment: TCPOutgoingSegment, _ id: TCPControlBlock.ID) {
+            network = IPHeader.minimumLength(id.remote.address.version)
+            transport = TCPHeader.minimumLength + segment.options.encodedLength
         }
-        networkLength = headers.readableBytes
-        // The sequence number, flags and checksum follow.
-        headers.writeMultipleIntegers(
-            id.local.port, id.remote.port, UInt32(0), segment.acknowledgmentNumber.rawValue,
-            UInt16(truncatingIfNeeded: headerLength / 4) << 12, segment.window, UInt16(0), UInt16(0))
-        if optionsLength > 0 {
-            headers.writeWithUnsafeMutableBytes(minimumWritableBytes: optionsLength) {
-                segment.options.write(to: UnsafeMutableRawBufferPointer(rebasing: $0[..<optionsLength]))
-                return optionsLength
-            }
-        }
-        var sum = InternetChecksum()
-        sum.addPseudoHeader(
-            source: source, destination: destination, protocol: .tcp, upperLayerLength: headerLength + payloadLength)
-        sum.add(headers.readableBytesSpan.extracting(networkLength..<headers.readableBytes))
-        self.sum = sum
-        return true
+
+        var headers: Int { network + transport }
     }
 
-    /// Sets what differs from one packet of a segment to the next.
-    private func complete(
-        _ packet: UnsafeMutableRawBufferPointer, of segment: TCPOutgoingSegment, offset: Int, isFirst: Bool,
-        isLast: Bool
+    /// Writes the headers as far as all packets of a length have them in common.
+    ///
+    /// - Returns: the sum of the pseudo-header and of what TCP's header has so far.
+    private static func writeHeaders(
+        of segment: TCPOutgoingSegment, _ id: TCPControlBlock.ID, payloadLength: Int, _ layout: Layout,
+        to packet: UnsafeMutableRawBufferPointer
+    ) -> InternetChecksum {
+        let (source, destination) = (id.local.address, id.remote.address)
+        let length = layout.transport + payloadLength
+        IPHeader.write(
+            source: source, destination: destination, protocol: .tcp, isECNCapable: segment.isECNCapable,
+            payloadLength: length, to: packet)
+        // Safe: the packet has room for its headers, and TCP's is as long as `layout` says.
+        let header = UnsafeMutableRawBufferPointer(rebasing: packet[layout.network..<layout.headers])
+        header.storeBytes(of: id.local.port.bigEndian, toByteOffset: 0, as: UInt16.self)
+        header.storeBytes(of: id.remote.port.bigEndian, toByteOffset: 2, as: UInt16.self)
+        header.storeBytes(of: 0, toByteOffset: 4, as: UInt32.self)
+        header.storeBytes(of: segment.acknowledgmentNumber.rawValue.bigEndian, toByteOffset: 8, as: UInt32.self)
+        let dataOffset = UInt16(truncatingIfNeeded: layout.transport / 4)
+        header.storeBytes(of: (dataOffset << 12).bigEndian, toByteOffset: 12, as: UInt16.self)
+        header.storeBytes(of: segment.window.bigEndian, toByteOffset: 14, as: UInt16.self)
+        header.storeBytes(of: 0, toByteOffset: 16, as: UInt32.self)
+        segment.options.write(to: UnsafeMutableRawBufferPointer(rebasing: header[TCPHeader.minimumLength...]))
+        var sum = InternetChecksum()
+        sum.addPseudoHeader(source: source, destination: destination, protocol: .tcp, upperLayerLength: length)
+        sum.add(header.bytes)
+        return sum
+    }
+
+    /// Sets what differs from one packet of a segment to the next: the sequence number, the flags and TCP's checksum.
+    private static func complete(
+        _ packet: UnsafeMutableRawBufferPointer, of segment: TCPOutgoingSegment, _ layout: Layout,
+        _ sum: InternetChecksum, offset: Int, isFirst: Bool, isLast: Bool
     ) {
         let sequence = (segment.sequenceNumber + offset).rawValue
         var flags = segment.flags
@@ -94,10 +103,12 @@ struct SegmentWriter {
         checksum.add(UInt16(truncatingIfNeeded: sequence >> 16))
         checksum.add(UInt16(truncatingIfNeeded: sequence))
         checksum.add(UInt16(flags.rawValue))
-        // Safe: `packet` begins with the headers, of which TCP's has at least twenty bytes.
-        packet.storeBytes(of: sequence.bigEndian, toByteOffset: networkLength + 4, as: UInt32.self)
-        packet[networkLength + 13] = flags.rawValue
-        checksum.add(packet.bytes.extracting(headers.readableBytes..<packet.count))
-        packet.storeBytes(of: checksum.value.bigEndian, toByteOffset: networkLength + 16, as: UInt16.self)
+        // Safe: the packet begins with its headers.
+        packet.storeBytes(of: sequence.bigEndian, toByteOffset: layout.network + 4, as: UInt32.self)
+        packet[layout.network + 13] = flags.rawValue
+        if packet.count > layout.headers {
+            checksum.add(packet.bytes.extracting(layout.headers..<packet.count))
+        }
+        packet.storeBytes(of: checksum.value.bigEndian, toByteOffset: layout.network + 16, as: UInt16.self)
     }
 }

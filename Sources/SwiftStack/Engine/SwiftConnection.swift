@@ -42,14 +42,14 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     }
 
     /// Sends what there is to send, as far as the link takes it.
-    func transmit(by writer: inout SegmentWriter, now: NIODeadline) {
+    func transmit(now: NIODeadline) {
         let (nic, block, id) = (nic, block, id)
         machine.transmit(now: now) { segment, payload in
             guard nic.admits(dataCount: segment.payloadLength) else {
                 if let block { nic.enqueue(block) }
                 return false
             }
-            writer.send(segment, payload, of: id, on: nic)
+            SegmentWriter.send(segment, payload, of: id, on: nic)
             return true
         }
     }

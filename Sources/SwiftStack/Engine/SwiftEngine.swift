@@ -14,9 +14,10 @@ final class SwiftEngine: TCPEngine {
     private let start: NIODeadline
     /// What others can't guess about initial sequence numbers (RFC 6528 section 3).
     private let secret: UInt64 = .random(in: 0...(.max))
-    private var writer = SegmentWriter()
     /// Connections that have had a call since the last `settle`, and may have something to send.
     private var touched: [SwiftConnection] = []
+    /// An empty array whose memory `settle` uses again.
+    private var spare: [SwiftConnection] = []
     private var wheel = TimerWheel<SwiftConnection>()
     /// Connections whose timers are due.
     private var due: [SwiftConnection] = []
@@ -50,12 +51,15 @@ final class SwiftEngine: TCPEngine {
     /// What a turn has brought leaves at once, so that acknowledgments go with data, and small writes together.
     func settle() {
         while !touched.isEmpty {
-            let connections = touched
-            touched.removeAll(keepingCapacity: true)
+            var connections = spare
+            spare = []
+            swap(&connections, &touched)
             for connection in connections {
                 connection.isTouched = false
                 transmit(connection)
             }
+            connections.removeAll(keepingCapacity: true)
+            spare = connections
         }
     }
 
@@ -66,7 +70,7 @@ final class SwiftEngine: TCPEngine {
     }
 
     func transmit(_ connection: SwiftConnection) {
-        connection.transmit(by: &writer, now: now)
+        connection.transmit(now: now)
         schedule(connection)
     }
 
