@@ -60,6 +60,7 @@ final class Flow: TCPControlBlockDelegate {
     private(set) var acknowledged: UInt32 = 0
     private(set) var window: UInt32 = 0
     private(set) var lastPacket: ByteBuffer?
+    private var resets = 0
     /// What its SYN-ACK has acknowledged.
     private var answered: UInt32 = 0
 
@@ -127,7 +128,7 @@ final class Flow: TCPControlBlockDelegate {
     /// The peer hears a segment of the stack.
     func heard(_ tcp: TCPHeader, _ data: ByteBuffer, in packet: ByteBuffer) {
         lastPacket = packet
-        guard !tcp.flags.contains(.rst) else { return }
+        guard !tcp.flags.contains(.rst) else { return resets += 1 }
         if tcp.flags.contains(.syn) {
             stackFirst = tcp.sequenceNumber &+ 1
             stackNext = stackFirst
@@ -144,6 +145,29 @@ final class Flow: TCPControlBlockDelegate {
         }
         window = UInt32(tcp.window)
     }
+
+    /// What there is to see of a connection, by both of its ends.
+    struct Sight: Equatable, CustomStringConvertible {
+        let acknowledged: UInt32
+        let resets: Int
+        let read: UInt32
+        let isFinished: Bool
+        let failure: String?
+
+        var description: String {
+            "acknowledges \(acknowledged), resets \(resets), read \(read)"
+                + (isFinished ? ", finished" : "") + (failure.map { ", \($0)" } ?? "")
+        }
+    }
+
+    var sight: Sight {
+        Sight(
+            acknowledged: acknowledged &- initial, resets: resets, read: block == nil ? 0 : readNext &- initial,
+            isFinished: block?.isFinished ?? false, failure: block?.failure.map { "\($0)" })
+    }
+
+    /// How many sequence numbers it has taken.
+    var sent: UInt32 { stackNext &- stackFirst }
 
     // MARK: The user
 

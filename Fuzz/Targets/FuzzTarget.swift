@@ -2,6 +2,7 @@
 
 import NIOCore
 import Netstack
+import SwiftStack
 
 /// A fuzz target. The fuzzer feeds it what it makes up, the tests what it once found (see Corpus).
 public enum FuzzTarget: String, CaseIterable, Sendable {
@@ -21,6 +22,8 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case peerID = "PeerID"
     case protobuf = "Protobuf"
     case interface = "Interface"
+    case swiftInterface = "SwiftInterface"
+    case differential = "Differential"
 
     /// - Throws: ``Finding``.
     public func run(_ input: [UInt8]) throws(Finding) {
@@ -41,7 +44,9 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
         case .multiaddr: try checkMultiaddr(&script)
         case .peerID: try checkPeerID(&script)
         case .protobuf: try checkProtobuf(&script)
-        case .interface: try checkInterface(&script)
+        case .interface: try checkInterface(&script, on: .lwIP)
+        case .differential: try checkDifferential(&script)
+        case .swiftInterface: try checkInterface(&script, on: .swift)
         }
     }
 }

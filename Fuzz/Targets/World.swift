@@ -5,11 +5,11 @@ import NIOCore
 import Netstack
 
 extension FuzzTarget {
-    func checkInterface(_ script: inout Script) throws(Finding) {
+    func checkInterface(_ script: inout Script, on tcp: TCPImplementation) throws(Finding) {
         let loop = SteppedLoop()
         weak var core: StackCore?
         do {
-            let world = try World(&script, on: loop)
+            let world = try World(&script, on: tcp, loop)
             core = world.stack.core
             try world.play(&script)
             try world.end()
@@ -51,7 +51,7 @@ final class World {
         var order: UInt8
     }
 
-    init(_ script: inout Script, on loop: SteppedLoop) throws {
+    init(_ script: inout Script, on tcp: TCPImplementation, _ loop: SteppedLoop) throws {
         self.loop = loop
         let settings = script.byte()
         version = settings & 1 == 0 ? .v4 : .v6
@@ -64,7 +64,7 @@ final class World {
         limits.windowBytes = 1 << 20
         limits.socketReceiveBytes = 4096
         limits.reassemblyBytes = Bound(total: 1 << 16, perSource: 1 << 16)
-        let stack = try Stack(limits: limits, on: loop)
+        let stack = try Stack(tcp, limits: limits, on: loop)
         self.stack = stack
         mtu = [1500, 576, 9000, 65535][Int(settings >> 1 & 3)]
         (listener, socket) = try stack.assumeIsolated { [own, wire, mtu] stack in
@@ -243,7 +243,12 @@ final class World {
             .milliseconds(1), .milliseconds(50), .milliseconds(250), .seconds(1), .seconds(3), .seconds(10),
             .seconds(31), .seconds(125),
         ]
-        let time = min(times[Int(choice & 7)], timeLeft)
+        pass(times[Int(choice & 7)])
+    }
+
+    /// Lets time go by, as long as there is some left.
+    func pass(_ time: TimeAmount) {
+        let time = min(time, timeLeft)
         timeLeft = timeLeft - time
         loop.advance(by: time)
     }

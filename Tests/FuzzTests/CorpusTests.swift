@@ -10,6 +10,7 @@ import Testing
     @Test(arguments: FuzzTarget.allCases)
     func everyInputOfTheCorpusKeepsThePromises(_ target: FuzzTarget) async throws {
         let directory = URL(filePath: #filePath).appending(path: "../../../Fuzz/Corpus/\(target.rawValue)").standardized
+            .resolvingSymlinksInPath()
         let inputs = try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: nil)
         #expect(!inputs.isEmpty)
         for input in inputs {

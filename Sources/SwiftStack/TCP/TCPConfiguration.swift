@@ -10,10 +10,10 @@ package struct TCPConfiguration: Sendable {
     package var defaultMaximumSegmentSize = 536
     /// Bytes of the receive window at first, and at most (it grows with the measured rate, RFC 7323 bounds it to 1 GiB).
     package var initialReceiveWindow = 256 << 10
-    package var maximumReceiveWindow = 4 << 20
+    package var maximumReceiveWindow = 8 << 20
     /// Bytes that the send buffer holds at first, and at most.
     package var initialSendBuffer = 256 << 10
-    package var maximumSendBuffer = 4 << 20
+    package var maximumSendBuffer = 8 << 20
     /// Announced in the SYN (RFC 7323 section 2.2); 0…14.
     package var windowScale: UInt8 = 7
     package var offersWindowScale = true

@@ -110,7 +110,7 @@ import Testing
         try compare(cells)
     }
 
-    /// 3.75 MB are on the way here, of the 4 MiB that the buffers hold at most.
+    /// 3.75 MB are on the way here.
     @Test func aLongFatPathIsFilled() {
         var conditions = SimulatedLink.Conditions()
         conditions.rate = 100_000_000

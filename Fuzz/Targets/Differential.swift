@@ -1,0 +1,89 @@
+// The same segments and the same user to a stack on either TCP: what a peer sees of them has to be the same.
+
+import NIOCore
+import Netstack
+import SwiftStack
+
+extension FuzzTarget {
+    /// Timers, congestion and the sizes of windows are each TCP's own. So the peer stays within the smaller window, offers no
+    /// options but a segment size and a window scale, and is compared only after delayed acknowledgments had their time.
+    func checkDifferential(_ script: inout Script) throws(Finding) {
+        var scripts = [script, script]
+        let loops = [SteppedLoop(), SteppedLoop()]
+        do {
+            let worlds = try [TCPImplementation.lwIP, .swift].enumerated().map { index, tcp in
+                try World(&scripts[index], on: tcp, loops[index])
+            }
+            for step in 0..<64 where !scripts[0].isAtEnd {
+                for (index, world) in worlds.enumerated() { world.stepAlike(&scripts[index]) }
+                let seen = worlds.map(\.seen)
+                try Finding.require(seen[0] == seen[1], "step \(step): lwIP \(seen[0]), Swift \(seen[1])")
+            }
+            for world in worlds { world.settle() }
+            let sent = worlds.map(\.sent)
+            try Finding.require(sent[0] == sent[1], "all that was written is sent: lwIP \(sent[0]), Swift \(sent[1])")
+            for world in worlds { try world.end() }
+        } catch let finding as Finding {
+            throw finding
+        } catch {
+            throw Finding(description: "stacks can be made: \(error)")
+        }
+    }
+}
+
+extension World {
+    /// Two connections: one that is read as data arrive, and one that is read when the script says so.
+    private var compared: ArraySlice<Flow> { flows[0..<2] }
+
+    fileprivate var seen: [Flow.Sight] { compared.map(\.sight) }
+    fileprivate var sent: [UInt32] { compared.map(\.sent) }
+
+    fileprivate func stepAlike(_ script: inout Script) {
+        let operation = script.byte()
+        let flow = flows[Int(operation >> 7)]
+        switch operation & 0xf {
+        case 0...4: send(segmentAlike(of: flow, &script))
+        case 5: open(flow)
+        case 6: acknowledge(flow, window: 65535)
+        case 7: flow.read(upTo: Int(script.word()) + 1)
+        case 8: flow.write(Int(script.word() & 0xfff))
+        case 9: flow.block?.closeWrite()
+        case 10: flow.block?.close()
+        case 11: flow.block?.reset()
+        case 12: flow.restart(at: flow.initial &+ 1 << 24)
+        default: pass(.seconds(1))
+        }
+        flush()
+        pass(.milliseconds(300))
+    }
+
+    private func segmentAlike(of flow: Flow, _ script: inout Script) -> ByteBuffer {
+        let flags = TCPHeader.Flags(rawValue: script.byte() & 0x3f).subtracting(.urg)
+        let kinds = script.byte()
+        let sequence: UInt32 =
+            switch kinds & 3 {
+            case 0: flags.contains(.syn) ? flow.initial : flow.next
+            case 1: flow.acknowledged
+            case 2: flow.acknowledged &+ UInt32(script.byte()) * 16
+            default: flow.acknowledged &- UInt32(script.byte())
+            }
+        let acknowledging: UInt32 =
+            switch kinds >> 2 & 3 {
+            case 0, 1: flow.stackNext
+            case 2: flow.stackNext &+ 1 &+ UInt32(script.byte())
+            default: flow.stackNext &- UInt32(script.byte())
+            }
+        let count = kinds & 0x10 == 0 ? 0 : Int(script.byte()) * 4
+        return flow.segment(
+            flags, at: sequence, acknowledging: acknowledging, window: 65535, count: count, options: [], urgent: 0)
+    }
+
+    /// The peer acknowledges whatever comes, until nothing more does.
+    fileprivate func settle() {
+        for _ in 0..<40 {
+            for flow in compared { acknowledge(flow, window: 65535) }
+            flush()
+            pass(.milliseconds(300))
+        }
+    }
+}
