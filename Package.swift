@@ -131,7 +131,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "FuzzTargets",
-            dependencies: ["Netstack", "NetstackLibP2P", "NetstackLinks", "SwiftStack", "VNI", nio, collections, crypto],
+            dependencies: [
+                "Netstack", "NetstackLibP2P", "NetstackLinks", "SwiftStack", "VNI", nio, collections, crypto,
+            ],
             path: "Fuzz/Targets",
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "Netstack", nio], swiftSettings: settings),
