@@ -49,10 +49,11 @@ let package = Package(
         .target(name: "CInternetChecksum"),
         .target(name: "CLwIPChecksum", dependencies: ["CInternetChecksum"]),
         .systemLibrary(name: "CLinuxTun"),
+        .systemLibrary(name: "CMalloc"),
         .target(name: "CLwIPSupport", dependencies: ["CInternetChecksum", "CLwIP", "CLwIPChecksum"]),
         .target(
             name: "NetstackCore",
-            dependencies: ["CInternetChecksum", nio, nioPosix, concurrencyHelpers, collections],
+            dependencies: ["CInternetChecksum", "CMalloc", nio, nioPosix, concurrencyHelpers, collections],
             swiftSettings: settings),
         .target(
             name: "Netstack",

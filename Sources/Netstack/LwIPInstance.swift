@@ -72,7 +72,6 @@ private enum Library {
             return .failure(
                 .incompatibleLibrary("its own netif_loop_output, tcp_next_iss and ip_chksum_pseudo can't be replaced"))
         }
-        clwip_support_keep_memory()
         lwip_init()
         return .success(())
     }()

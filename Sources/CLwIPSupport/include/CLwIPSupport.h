@@ -17,10 +17,6 @@ int clwip_support_iss_replaced(void);
 /// The same for our `ip_chksum_pseudo`.
 int clwip_support_checksum_replaced(void);
 
-/// Lets the process keep memory that it has freed: batches and segments are allocated and freed all the time, and what
-/// goes back to the kernel comes again page by page, at twice the cost of the work on it.
-void clwip_support_keep_memory(void);
-
 /// How a segment of the library becomes packets: `count` headers of `header` bytes, and `data` bytes among them.
 struct clwip_packet_shape {
     uint16_t header, data, count;

@@ -44,6 +44,7 @@ package final class StackCore {
         self.limits = limits
         halfOpen = SourceQuota(limits.halfOpenConnections)
         passive = SourceQuota(limits.connections)
+        _ = FreedMemory.isKept
         engine = try tcp.makeEngine(eventLoop, limits)
     }
 
