@@ -13,12 +13,15 @@ package enum StacksUnderTest {
     /// Whether lwIP is at both ends: for what is lwIP's alone.
     package static let areLwIP = names.allSatisfy { $0 == "lwip" }
 
+    /// For programs that the tests start.
+    package static let farName = name(1)
+
     private static let names: [String] = {
         let names = (ProcessInfo.processInfo.environment["STACKS"] ?? "").split(separator: ",").map(String.init)
         return names.isEmpty ? ["lwip"] : names
     }()
 
-    private static func implementation(_ index: Int) -> TCPImplementation {
-        names[min(index, names.count - 1)] == "swift" ? .swift : .lwIP
-    }
+    private static func name(_ index: Int) -> String { names[min(index, names.count - 1)] }
+
+    private static func implementation(_ index: Int) -> TCPImplementation { name(index) == "swift" ? .swift : .lwIP }
 }

@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import Netstack
 import NetstackLinks
+import SwiftStack
 import VNI
 
 /// Joins two of: a TUN device in some namespace, a Unix socket, and an exit with this process's own sockets. Arguments:
@@ -11,6 +12,7 @@ import VNI
 /// - `tun=NAME@NAMESPACE`: makes the device in the namespace at that path.
 /// - `listen=PATH`, `connect=PATH`: a stream link.
 /// - `mtu=BYTES`: of the device; 1500 by default.
+/// - `stack=swift`, `stack=lwip`: the TCP of the exit.
 /// - `expose=BLOCK`: a route of the exit, any number of them. With none there is no exit, and packets go from the first
 ///   link to the second.
 ///
@@ -21,6 +23,7 @@ enum TruthExit {
         var links: [any Link] = []
         var blocks: [String] = []
         var mtu = 1500
+        var stack = TCPImplementation.lwIP
         for argument in CommandLine.arguments.dropFirst() {
             let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2 else { throw UsageError(argument: argument) }
@@ -38,6 +41,7 @@ enum TruthExit {
                     break
                 }
                 await listener.close()
+            case "stack": stack = parts[1] == "swift" ? .swift : .lwIP
             case "expose": blocks.append(parts[1])
             default: throw UsageError(argument: argument)
             }
@@ -50,7 +54,8 @@ enum TruthExit {
         } else {
             guard links.count == 1 else { throw UsageError(argument: "\(links.count) links to an exit") }
             let logger = Logger(label: "exit") { _ in SwiftLogNoOpLogHandler() }
-            exit = try await VirtualInterface(.init(mode: .exit, mtu: mtu, logger: logger), link: links[0])
+            exit = try await VirtualInterface(
+                .init(mode: .exit, mtu: mtu, logger: logger), link: links[0], stack: stack)
             try exit?.exposeRoutes(blocks)
         }
         say("ready")

@@ -55,7 +55,7 @@ struct Network: Sendable {
         do {
             try await network.topology("up")
             try await network.start(in: "host", ["python3", file("servers.py")], until: "ready")
-            let exposed = ["expose=0.0.0.0/0", "expose=::/0"]
+            let exposed = ["stack=\(StacksUnderTest.farName)", "expose=0.0.0.0/0", "expose=::/0"]
             func tun(_ way: Way) -> String { "tun=tun@\(network.namespace(way))" }
             try await network.start(in: "exit", [exit, tun(.tunnel)] + exposed, until: "ready")
             try await network.start(in: "exit", [exit, "listen=\(socket)"] + exposed, until: "listening")

@@ -47,7 +47,7 @@ extension TruthTests {
             let network = try Network.shared
             let link = try await open("truth1")
             _ = try await network.shell(.direct, "ip address add \(Self.kernel) peer \(Self.far) dev truth1")
-            let stack = try Stack()
+            let stack = try Stack(StacksUnderTest.near)
             try await stack.createNIC(1, link: link, addresses: [Self.far])
             try await stack.addRoute(to: .everyIPv4, via: 1)
             _ = try await stack.ping(Self.kernel)
@@ -65,6 +65,33 @@ extension TruthTests {
             await stack.shutdown()
             await link.close()
             #expect(try await device("truth1") == nil)
+        }
+
+        @Test func aStackDialsTheKernelAndMegabytesCrossBothWays() async throws {
+            let network = try Network.shared
+            let link = try await open("truth6")
+            _ = try await network.shell(.direct, "ip address add \(Self.kernel) peer \(Self.far) dev truth6")
+            let stack = try Stack(StacksUnderTest.near)
+            try await stack.createNIC(1, link: link, addresses: [Self.far])
+            try await stack.addRoute(to: .everyIPv4, via: 1)
+            async let server = network.shell(
+                .direct, "socat -t 20 TCP-LISTEN:7001,bind=\(Self.kernel) EXEC:cat")
+            var connection: TCPConnection?
+            while connection == nil {
+                // Until it listens, the kernel refuses.
+                do { connection = try await stack.connect(to: TransportAddress(Self.kernel, 7001)) } catch
+                    NetstackError.refused
+                {}
+            }
+            let sent = pattern(8 << 20)
+            let echo = try #require(connection)
+            async let received = echo.readToEnd()
+            try await echo.write(sent)
+            try await echo.closeWrite()
+            #expect(try await received == sent)
+            #expect(try await server.status == 0)
+            await stack.shutdown()
+            await link.close()
         }
 
         @Test func packetsAreReadAndWrittenByHand() async throws {
@@ -108,7 +135,7 @@ extension TruthTests {
 
         @Test func aDeviceThatIsDeletedEndsItsLinkWithAnError() async throws {
             let link = try await open("truth4")
-            let stack = try Stack()
+            let stack = try Stack(StacksUnderTest.near)
             try await stack.createNIC(1, link: link, addresses: [Self.far])
             async let end: Void = stack.waitForLinkEnd(of: 1)
             _ = try await Network.shared.shell(.direct, "ip link delete truth4")

@@ -63,6 +63,8 @@ package final class NetworkInterface {
     package var stopped: (() -> Void)?
     package private(set) var linkError: NetstackError?
     let linkEndWaiters: LoopWaiters
+    /// Those who wait for the link to take more datagrams.
+    let roomWaiters: LoopWaiters
 
     init(
         id: NICID, stack: StackCore, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool,
@@ -77,6 +79,7 @@ package final class NetworkInterface {
         self.spoofing = spoofing
         reassembler = Reassembler(limit: stack.limits.reassemblyBytes)
         linkEndWaiters = LoopWaiters(executor: stack.executor)
+        roomWaiters = LoopWaiters(executor: stack.executor)
     }
 
     func start() { driver.start(self) }
@@ -85,6 +88,7 @@ package final class NetworkInterface {
         driver.stop()
         linkError = linkError ?? .linkDown(reason: nil)
         linkEndWaiters.resumeAll()
+        roomWaiters.resumeAll()
         stopped?()
         stopped = nil
         tcpHandler = nil
@@ -108,8 +112,11 @@ package final class NetworkInterface {
 
     private var backlog: Int { outbound.byteCount + driver.backlog }
 
+    /// Whether a packet of our own making may leave, and is not dropped.
+    var hasRoom: Bool { backlog < linkBacklogLimit }
+
     /// Whether data have to wait for the link. Nobody overtakes those that do.
-    package var isFull: Bool { !isRetrying && !refused.isEmpty || backlog >= linkBacklogLimit }
+    package var isFull: Bool { !isRetrying && !refused.isEmpty || !hasRoom }
 
     /// Lets a connection wait for the link to take more.
     package func enqueue(_ block: TCPControlBlock) {
@@ -130,13 +137,13 @@ package final class NetworkInterface {
 
     /// Sends one packet of our own making, or drops and counts it when the link is full.
     package func send(_ write: (inout ByteBuffer) -> Void) {
-        guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
+        guard hasRoom else { return statistics.linkFullDropped += 1 }
         outbound.append(write)
     }
 
     /// Sends a packet of our own making, in fragments if it is longer than the MTU.
     func sendFragmenting(_ packet: ByteBuffer) {
-        guard backlog < linkBacklogLimit else { return statistics.linkFullDropped += 1 }
+        guard hasRoom else { return statistics.linkFullDropped += 1 }
         guard let header = try? IPHeader(parsing: packet.readableBytesSpan) else { return }
         fragmenter.append(packet, header, mtu: mtu(to: header.destination), to: &outbound)
     }
@@ -167,11 +174,13 @@ extension NetworkInterface: LinkReceiver {
     }
 
     package func linkDrained() {
-        guard linkError == nil, !refused.isEmpty else { return }
+        guard linkError == nil else { return }
+        roomWaiters.resumeAll()
+        guard !refused.isEmpty else { return }
         isRetrying = true
         // Each in a turn of its own, in which its writer goes on: what it adds leaves while it is in the cache.
         for _ in refused {
-            guard backlog < linkBacklogLimit, let block = refused.popFirst() else { break }
+            guard hasRoom, let block = refused.popFirst() else { break }
             block.isRefused = false
             block.linkDrained()
         }
@@ -184,6 +193,7 @@ extension NetworkInterface: LinkReceiver {
         let failure = NetstackError.linkDown(reason: reason)
         linkError = failure
         stack.linkEnded(of: self, failure)
+        roomWaiters.resumeAll()
         linkEndWaiters.resumeAll(error == nil ? .success(()) : .failure(failure))
     }
 }

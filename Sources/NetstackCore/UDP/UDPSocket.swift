@@ -24,9 +24,10 @@ public final class UDPSocket: Sendable {
         core.eventLoop.execute { core.value.end(.closed) }
     }
 
-    /// Sends one datagram. As in any UDP, returning says nothing about its arrival.
+    /// Sends one datagram, waiting while the link is full. As in any UDP, returning says nothing about its arrival.
     ///
-    /// - Throws: `NetstackError.datagramTooLong`, `.noRoute`, `.addressNotAvailable`, `.linkDown`, `.closed`.
+    /// - Throws: `NetstackError.datagramTooLong`, `.noRoute`, `.addressNotAvailable`, `.linkDown`, `.closed`;
+    ///   `CancellationError`.
     public func send(_ payload: ByteBuffer, to destination: TransportAddress) async throws {
         try await stack.send(payload, to: destination, through: core)
     }
@@ -48,8 +49,10 @@ public final class UDPSocket: Sendable {
 extension Stack {
     fileprivate func send(
         _ payload: ByteBuffer, to destination: TransportAddress, through core: NIOLoopBound<UDPSocketCore>
-    ) throws {
-        try core.value.send(payload, to: destination)
+    ) async throws {
+        while let nic = try core.value.sendIfThereIsRoom(payload, to: destination) {
+            try await nic.roomWaiters.join().wait()
+        }
     }
 
     fileprivate func receive(from core: NIOLoopBound<UDPSocketCore>) async throws -> UDPDatagram {
@@ -80,13 +83,30 @@ package final class UDPSocketCore {
 
     package var localAddress: TransportAddress { binding.transportAddress }
 
+    /// Sends a datagram, or drops and counts it when the link is full.
     package func send(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) {
+        let (stack, nic, datagram) = try prepare(payload, to: destination)
+        try stack.send(datagram, on: nic)
+    }
+
+    /// Sends a datagram, or returns whose link is full.
+    func sendIfThereIsRoom(
+        _ payload: ByteBuffer, to destination: TransportAddress
+    ) throws(NetstackError) -> NetworkInterface? {
+        let (stack, nic, datagram) = try prepare(payload, to: destination)
+        guard nic.hasRoom else { return nic }
+        try stack.send(datagram, on: nic)
+        return nil
+    }
+
+    private func prepare(
+        _ payload: ByteBuffer, to destination: TransportAddress
+    ) throws(NetstackError) -> (StackCore, NetworkInterface, UDPDatagram) {
         if let ended { throw ended }
         guard let stack else { throw .stackShutDown }
-        let (nic, source) = try stack.path(to: destination.address, nic: nil, from: binding.address)
-        let datagram = UDPDatagram(
-            source: TransportAddress(source, binding.port), destination: destination, payload: payload)
-        try stack.send(datagram, on: nic)
+        let (nic, address) = try stack.path(to: destination.address, nic: nil, from: binding.address)
+        let source = TransportAddress(address, binding.port)
+        return (stack, nic, UDPDatagram(source: source, destination: destination, payload: payload))
     }
 
     func add(_ datagram: UDPDatagram, on nic: NetworkInterface) {
@@ -133,7 +153,11 @@ package final class UDPSocketCore {
     package func end(_ error: NetstackError) {
         guard ended == nil else { return }
         ended = error
-        if let stack, stack.sockets[binding] === self { stack.sockets[binding] = nil }
+        if let stack {
+            if stack.sockets[binding] === self { stack.sockets[binding] = nil }
+            // Its senders among them; the others wait again.
+            for nic in stack.nics.values { nic.roomWaiters.resumeAll() }
+        }
         waiters.resumeAll()
         let changed = changed
         self.changed = nil

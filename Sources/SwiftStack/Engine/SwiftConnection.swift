@@ -74,7 +74,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         }
         if block.waitsForRoom {
             engine.transmit(self)
-            if room >= Self.unsentLimit / 2 { block.gainedRoom() }
+            if room >= unsentLimit / 2 { block.gainedRoom() }
         }
         guard machine.state == .closed || machine.state == .timeWait else { return }
         // A reset still leaves.
@@ -145,12 +145,13 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     // MARK: Writing
 
-    /// The most bytes to queue that can't be sent yet.
-    private static let unsentLimit = 64 << 10
+    /// The most bytes to queue that can't be sent yet: with less than two segments, one could wait for the rest of it, and
+    /// the writer for room.
+    private var unsentLimit: Int { max(64 << 10, 2 * machine.sendMaximumSegmentSize) }
 
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.
-    private var room: Int { min(machine.sendRoom, Self.unsentLimit - machine.unsentLength) }
+    private var room: Int { min(machine.sendRoom, unsentLimit - machine.unsentLength) }
 
     func write(_ bytes: inout ByteBuffer, more: Bool) throws(NetstackError) {
         guard let block else { return }

@@ -58,6 +58,11 @@ struct CongestionController {
         if slowStart.measured(roundTrip, acknowledged: acknowledged, sendNext: sendNext) { slowStartThreshold = window }
     }
 
+    /// The link takes no more for now. What waits before it makes round trips longer, and holds up its writers by itself:
+    /// were slow start to end for that, connections that share the link would be left with windows as unequal as their
+    /// starts.
+    mutating func heldUpByLink() { slowStart = HyStart() }
+
     /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). For CUBIC
     /// (RFC 9438 section 4.6) at least the initial window counts as in use: a small loss while there is little to send does
     /// not make the next transfer slow.

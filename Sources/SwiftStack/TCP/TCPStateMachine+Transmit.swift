@@ -13,7 +13,7 @@ extension TCPStateMachine {
         guard state != .closed, state != .synSent else { return }
         if state != .synReceived, state != .timeWait, state != .finWait2 {
             while let segment = nextSegment(now: now) {
-                guard send(segment, sendBuffer) else { return }
+                guard send(segment, sendBuffer) else { return congestion.heldUpByLink() }
                 noteSent(segment, now: now)
             }
             pending.subtract([.override, .tailLossProbe])

@@ -49,6 +49,37 @@ import Testing
         }
     }
 
+    /// As the kernel's senders wait for their device: else one that never waits for anything starves its own event loop, and
+    /// all that it sends is dropped.
+    @Test func aSenderWaitsWhileTheLinkIsFull() async throws {
+        var limits = Stack.Limits()
+        limits.socketReceiveBytes = 16 << 20
+        try await StackPair.with(limits: limits) { pair in
+            let (near, far) = (try await pair.near.openUDP(), try await pair.far.openUDP(port: 53))
+            for number in 0..<5000 {
+                try await near.send(pattern(1400, from: number), to: TransportAddress(StackPair.farAddress, 53))
+            }
+            for number in 0..<5000 { #expect(try await far.receive().payload == pattern(1400, from: number)) }
+            #expect(try await pair.near.statistics(of: 1).linkFullDropped == 0)
+        }
+    }
+
+    @Test func closingASocketEndsTheSendsThatWait() async throws {
+        let stack = try Stack(StacksUnderTest.near)
+        let endpoint = Endpoint()
+        try await stack.createNIC(1, endpoint: endpoint, addresses: [StackPair.nearAddress], mtu: 1500)
+        try await stack.addRoute(to: .everyIPv4, via: 1)
+        let socket = try await stack.openUDP()
+        let sending = Task {
+            while true { try await socket.send(pattern(1400), to: TransportAddress(StackPair.farAddress, 53)) }
+        }
+        // Nobody reads from the endpoint: it takes a mebibyte.
+        while try await stack.statistics(of: 1).bytesSent < 1 << 20 { await Task.yield() }
+        await socket.close()
+        await #expect(throws: NetstackError.closed) { try await sending.value }
+        await stack.shutdown()
+    }
+
     @Test func aClosedSocketGivesUpItsPort() async throws {
         try await StackPair.with { pair in
             let socket = try await pair.near.openUDP(port: 1000)
