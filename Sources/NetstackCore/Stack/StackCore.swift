@@ -222,12 +222,13 @@ package final class StackCore {
     }
 
     private func remove(_ nic: NetworkInterface, _ error: NetstackError) {
+        // First: whoever hears of the end must not connect by it again.
+        nics[nic.id] = nil
         for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: true) }
         for request in undecided.values where request.nic === nic { request.abandon() }
         routes.removeAll(via: nic.id)
         nic.flush()
         nic.stop()
-        nics[nic.id] = nil
         turn { engine.remove(nic) }
     }
 
@@ -288,11 +289,12 @@ package final class StackCore {
     /// Ends everything with an error and frees it. What is told to peers still leaves.
     func shutDown() {
         guard !isShutDown else { return }
+        // First: whoever hears of the end must not connect again.
+        isShutDown = true
         for block in connections.values { block.end(.stackShutDown, tellPeer: true) }
         // They hold on to their stack.
         closing.removeAll()
         for nic in nics.values { remove(nic, .stackShutDown) }
-        isShutDown = true
         for listener in listeners.values { listener.end(.stackShutDown) }
         for socket in sockets.values { socket.end(.stackShutDown) }
         listeners = [:]

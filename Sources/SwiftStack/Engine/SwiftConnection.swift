@@ -123,7 +123,10 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     var keepsAlive: Bool {
         get { machine.configuration.keepsAlive }
-        set { turn { $0.configuration.keepsAlive = newValue } }
+        set {
+            let now = engine.now
+            turn { $0.setKeepsAlive(newValue, now: now) }
+        }
     }
 
     var sendsAtOnce: Bool {
@@ -163,6 +166,8 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
             // What is left after the last leaves at the end of the turn, with what others write.
             if bytes.readableBytes > 0 { engine.transmit(self) }
         }
+        // Now, while no bell can have told that the link has drained.
+        if bytes.readableBytes > 0, nic.isFull { nic.enqueue(block) }
         engine.touch(self)
         stack.endTurn()
     }

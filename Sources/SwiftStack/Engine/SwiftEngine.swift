@@ -70,8 +70,14 @@ final class SwiftEngine: TCPEngine {
     }
 
     func transmit(_ connection: SwiftConnection) {
+        guard isAlive(connection) else { return }
         connection.transmit(now: now)
         schedule(connection)
+    }
+
+    /// Whether it has neither been forgotten nor ended: its NIC may have gone with it, while it was still to be looked at.
+    private func isAlive(_ connection: SwiftConnection) -> Bool {
+        connection.block != nil || timeWait[connection.id] === connection
     }
 
     // MARK: NICs
@@ -180,6 +186,8 @@ final class SwiftEngine: TCPEngine {
         wheel.remove(connection)
         if timeWait[connection.id] === connection { timeWait[connection.id] = nil }
         while let first = timeWaitOrder.first, timeWait[first.id] !== first { timeWaitOrder.removeFirst() }
+        // One whose peer sends its FIN again and again stays, and must not hold on to those behind it.
+        if timeWaitOrder.count > 2 * timeWait.count + 64 { timeWaitOrder.removeAll { timeWait[$0.id] !== $0 } }
     }
 
     // MARK: Time
@@ -208,7 +216,7 @@ final class SwiftEngine: TCPEngine {
         }
         let batch = due.suffix(Self.timerBatch)
         due.removeLast(batch.count)
-        for connection in batch {
+        for connection in batch where isAlive(connection) {
             connection.timersDue(now: now)
             schedule(connection)
         }

@@ -33,7 +33,8 @@ package struct TimerWheel<Entry: TimerWheelEntry> {
     /// Sees to it that an entry is taken out at `tick`, or soon if that has passed.
     package mutating func insert(_ entry: Entry, at tick: UInt64) {
         remove(entry)
-        let tick = min(max(tick, elapsed + 1), elapsed + 1 << (Self.slotBits * UInt64(Self.levels)) - 1)
+        // A whole round ahead would lie where the coarsest wheel is now.
+        let tick = min(max(tick, elapsed + 1), elapsed + 63 << (Self.slotBits * UInt64(Self.levels - 1)))
         // The level of the highest digit that is not what it is now.
         let difference = (elapsed ^ tick) | (1 << Self.slotBits - 1)
         let level = min((63 - difference.leadingZeroBitCount) / Int(Self.slotBits), Self.levels - 1)

@@ -64,6 +64,10 @@ struct TCPLossDetection {
         windowRecoveries = 16
     }
 
+    mutating func acknowledged(upTo sequence: TCPSequenceNumber) {
+        if let round = dsackRound, sequence >= round { dsackRound = nil }
+    }
+
     mutating func recoveryEnded() {
         guard windowRecoveries > 0 else { return }
         windowRecoveries -= 1

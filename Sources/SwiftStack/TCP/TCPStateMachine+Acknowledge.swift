@@ -92,6 +92,7 @@ extension TCPStateMachine {
         sendBuffer.removeFirst(length)
         sendUnacknowledged = acknowledgment
         unansweredTimeouts = 0
+        forgetOldMarks()
         endPathProbe()
         // Karn's algorithm: what was sent again and is acknowledged says nothing of the path (RFC 6298 section 5.7).
         if !delivery.acknowledgedRetransmission { roundTrip.backOffs = 0 }
@@ -100,6 +101,13 @@ extension TCPStateMachine {
             conditions.remove(.wantsRoom)
             events.insert(.canWrite)
         }
+    }
+
+    /// What lies two gibibytes behind would count as ahead.
+    private mutating func forgetOldMarks() {
+        if sendUnacknowledged - recoveryPoint > 1 << 30 { recoveryPoint = sendUnacknowledged - 1 }
+        if shortSegmentEnd < sendUnacknowledged { shortSegmentEnd = sendUnacknowledged }
+        lossDetection.acknowledged(upTo: sendUnacknowledged)
     }
 
     /// Returns whether the first block reports a duplicate (RFC 2883 section 4).
@@ -113,7 +121,8 @@ extension TCPStateMachine {
             blocks.count > 1 && TCPSequenceNumber(blocks[1].left) <= left && right <= TCPSequenceNumber(blocks[1].right)
         guard left < right, right <= sendNext, left < segment.acknowledgmentNumber || isInSecond else { return false }
         lossDetection.noteDuplicate(acknowledged: segment.acknowledgmentNumber, sendNext: sendNext)
-        retransmittedLength -= right - left
+        // No more than what was sent again can have come twice.
+        if retransmittedLength > 0, right - left <= largestSendWindow { retransmittedLength -= right - left }
         return true
     }
 

@@ -85,6 +85,7 @@ extension TCPStateMachine {
 
     /// Our SYN is acknowledged.
     private mutating func establish(_ segment: TCPSegment, now: NIODeadline) {
+        let backOffs = roundTrip.backOffs
         // Karn's algorithm, unless timestamps tell which SYN was answered (RFC 6298 section 3).
         if roundTrip.backOffs == 0 {
             measure(now - lastSentAt, isRoundOver: true, now: now)
@@ -94,7 +95,7 @@ extension TCPStateMachine {
             roundTrip.assumeSlowPath()
         }
         let initialWindow =
-            roundTrip.backOffs > 1 ? segmentSize : CongestionController.initialWindow(segment: segmentSize)
+            backOffs > 1 ? segmentSize : CongestionController.initialWindow(segment: segmentSize)
         congestion = CongestionController(configuration.congestionControl, window: initialWindow)
         roundTrip.backOffs = 0
         unansweredTimeouts = 0
@@ -104,7 +105,7 @@ extension TCPStateMachine {
         pending.remove(.syn)
         state = conditions.contains(.writeClosed) ? .finWait1 : .established
         events.insert(.opened)
-        if configuration.keepsAlive { timers.keepAlive = now + configuration.keepAliveIdle }
+        startKeepAlive(now: now)
     }
 
     // MARK: Synchronized states

@@ -62,7 +62,7 @@ extension TCPStateMachine {
         } else if segment.acknowledgmentNumber > probe.end {
             lossDetection.probe = nil
             if case .none = recovery {
-                congestion.reduce(flight: flight, segment: segmentSize)
+                reduceWindow(flight: flight)
                 congestion.set(window: congestion.slowStartThreshold, segment: segmentSize)
             }
         } else if !isNew, segment.length == 0, segment.options.sackBlocks.isEmpty {
@@ -91,7 +91,7 @@ extension TCPStateMachine {
 
     private mutating func reduceProportionally(flight: Int) -> ProportionalRateReduction {
         recoveryPoint = sendNext
-        congestion.reduce(flight: flight, segment: segmentSize)
+        reduceWindow(flight: flight)
         return ProportionalRateReduction(flight: flight)
     }
 
@@ -99,7 +99,13 @@ extension TCPStateMachine {
     mutating func congestionExperienced(flight: Int) {
         guard case .none = recovery else { return }
         recovery = .congestionExperienced(reduceProportionally(flight: flight))
-        conditions.insert(.confirmsReduction)
+    }
+
+    /// A peer that sees congestion says so until it hears that the window was reduced, for whatever reason (RFC 3168 section
+    /// 6.1.2).
+    mutating func reduceWindow(flight: Int) {
+        congestion.reduce(flight: flight, segment: segmentSize)
+        if conditions.contains(.ecn) { conditions.insert(.confirmsReduction) }
     }
 
     /// The window after an acknowledgment.

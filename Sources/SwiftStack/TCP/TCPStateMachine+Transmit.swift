@@ -12,18 +12,30 @@ extension TCPStateMachine {
         }
         guard state != .closed, state != .synSent else { return }
         if state != .synReceived, state != .timeWait, state != .finWait2 {
-            while let segment = nextSegment(now: now) {
-                guard send(segment, sendBuffer) else { return congestion.heldUpByLink() }
-                noteSent(segment, now: now)
+            if transmitData(now: now, send) {
+                pending.subtract([.override, .tailLossProbe])
+                persistIfStuck(now: now)
+            } else {
+                // What is to be acknowledged does not wait for the link (`NetworkInterface.admits`).
+                congestion.heldUpByLink()
             }
-            pending.subtract([.override, .tailLossProbe])
-            persistIfStuck(now: now)
         }
         if pending.contains(.acknowledgment) {
             let segment = makeSegment(at: sendNext, .ack, options: makeOptions(now: now))
             guard send(segment, sendBuffer) else { return }
             noteAcknowledged(segment)
         }
+    }
+
+    /// Returns false where the link is full.
+    private mutating func transmitData(
+        now: NIODeadline, _ send: (TCPOutgoingSegment, borrowing TCPSendBuffer) -> Bool
+    ) -> Bool {
+        while let segment = nextSegment(now: now) {
+            guard send(segment, sendBuffer) else { return false }
+            noteSent(segment, now: now)
+        }
+        return true
     }
 
     // MARK: Segments without data
@@ -108,6 +120,12 @@ extension TCPStateMachine {
         let size = sendMaximumSegmentSize - optionsLength
         var quota = congestion.window - inFlight
         if pending.contains(.override) || pending.contains(.tailLossProbe) { quota = max(quota, size) }
+        if forwardRecovery == .awaitingSecond, sendNext == recoveryPoint,
+            lengthOfNew(unsent: unsent, isFINDue: isFINDue, size: size, quota: 2 * size) == nil
+        {
+            // No new data can be sent: on as after any time-out (RFC 5682 section 2.1 step 2b).
+            forwardRecovery = .off
+        }
         if forwardRecovery == .awaitingSecond {
             quota = recoveryPoint + 2 * size - sendNext
         } else if let lost = retransmissions.nextLost() {

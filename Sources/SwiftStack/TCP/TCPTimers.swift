@@ -87,7 +87,7 @@ extension TCPStateMachine {
         if case .timeout = recovery, unansweredTimeouts > 1 {
             // The same data once more: ssthresh stays (RFC 5681 section 3.1).
         } else {
-            congestion.reduce(flight: sendNext - sendUnacknowledged, segment: segmentSize)
+            reduceWindow(flight: sendNext - sendUnacknowledged)
             firstRetransmissionAt = nil
             retransmittedLength = 0
         }
@@ -104,6 +104,18 @@ extension TCPStateMachine {
             sacked: 0, segment: segmentSize, isRecovering: true, smoothed: roundTrip.smoothed)
         retransmissions.markLostOnTimeout(age: lossDetection.roundTrip + window, now: now)
         pending.insert(.override)
+    }
+
+    /// Only on request (RFC 9293 section 3.8.4: MUST-24).
+    package mutating func setKeepsAlive(_ keepsAlive: Bool, now: NIODeadline) {
+        configuration.keepsAlive = keepsAlive
+        startKeepAlive(now: now)
+    }
+
+    mutating func startKeepAlive(now: NIODeadline) {
+        let isOpen = state != .closed && state != .synSent && state != .synReceived && state != .timeWait
+        keepAliveProbesSent = 0
+        timers.keepAlive = configuration.keepsAlive && isOpen ? now + configuration.keepAliveIdle : .distantFuture
     }
 
     /// RFC 9293 section 3.8.4.

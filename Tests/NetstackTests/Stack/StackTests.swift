@@ -244,4 +244,45 @@ import Testing
             }
         }
     }
+
+    /// A connection by a NIC that goes would outlive it.
+    @Test(arguments: [false, true])
+    func whoeverHearsOfTheEndDoesNotConnectAgain(_ shutsDown: Bool) async throws {
+        try await StackPair.with { pair in
+            let listener = try await pair.far.listen(port: 80)
+            let redialler = Redialler()
+            for _ in 0..<5 { try await pair.near.dial(by: redialler) }
+            var accepted: [TCPConnection] = []
+            for try await connection in listener.prefix(5) { accepted.append(connection) }
+            if shutsDown { await pair.near.shutdown() } else { try await pair.near.removeNIC(1) }
+            try await pair.near.eventLoop.submit {
+                #expect(redialler.ends == 5)
+                #expect(redialler.redials == 0)
+            }.get()
+        }
+    }
+}
+
+extension Stack {
+    fileprivate func dial(by redialler: Redialler) throws { try redialler.dial(core) }
+}
+
+/// Dials again whenever a connection of its ends. Used on one event loop.
+private final class Redialler: TCPControlBlockDelegate, @unchecked Sendable {
+    private(set) var ends = 0
+    private(set) var redials = 0
+
+    func dial(_ core: StackCore) throws {
+        _ = try core.connect(to: TransportAddress(StackPair.farAddress, 80)) { result in
+            (try? result.get())?.delegate = self
+        }
+    }
+
+    func controlBlockCanRead(_ block: TCPControlBlock) {}
+    func controlBlockCanWrite(_ block: TCPControlBlock) {}
+
+    func controlBlockFailed(_ block: TCPControlBlock, _ error: NetstackError) {
+        ends += 1
+        if (try? dial(block.stack)) != nil { redials += 1 }
+    }
 }

@@ -47,6 +47,20 @@ struct TimerWheelTests {
         }
     }
 
+    /// Weeks after the wheel was last looked at, what is a round ahead of it must not be taken for what is there now.
+    @Test(arguments: [(1 << 30) - 12_345, (1 << 30) - 1, 1 << 30, 1 << 40] as [UInt64])
+    func whatIsFarAheadOfTheWheelIsTakenOutOnce(_ distance: UInt64) {
+        var wheel = TimerWheel<Entry>()
+        var due: [Entry] = []
+        wheel.takeDue(until: 12_345, into: &due)
+        let entry = Entry()
+        wheel.insert(entry, at: 12_345 + distance)
+        #expect(wheel.next.map { $0 > 12_345 } == true)
+        wheel.takeDue(until: 12_345 + distance, into: &due)
+        #expect(due.count == 1)
+        #expect(wheel.next == nil)
+    }
+
     @Test func whatLiesThereAlreadyMoves() {
         var wheel = TimerWheel<Entry>()
         let entry = Entry()

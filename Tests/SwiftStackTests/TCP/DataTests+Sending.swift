@@ -45,6 +45,18 @@ extension DataTests {
             """)
     }
 
+    /// MUST-40: what is to be acknowledged does not wait until the link takes data again.
+    @Test func aFullLinkDoesNotHoldUpAcknowledgments() {
+        play(
+            """
+            established
+            link full
+            write 5000
+            < . 1:2001(2000) ack 1 count 2
+            > . 1:1(0) ack 2001
+            """)
+    }
+
     @Test func aFullLinkGetsTheRestLater() {
         play(
             """

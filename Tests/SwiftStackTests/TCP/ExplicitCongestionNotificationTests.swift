@@ -128,6 +128,22 @@ struct ExplicitCongestionNotificationTests {
             """)
     }
 
+    /// RFC 3168 section 6.1.2: the window was reduced, for whatever reason; else the peer's echo would reduce it again.
+    @Test func aLossIsConfirmedAsWell() {
+        play(
+            """
+            newreno
+            established ecn
+            write 40000
+            > data 1:10001
+            +0.1 < .E ack 1 <sack 1001:5001>
+            > . 1:1001(1000)
+            +0.1 < .E ack 10001
+            > .W 10001:11001(1000) ect
+            skip
+            """)
+    }
+
     @Test func withoutAgreementAnEchoMeansNothing() {
         play(
             """

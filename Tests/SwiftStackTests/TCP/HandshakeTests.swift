@@ -172,6 +172,22 @@ struct HandshakeTests {
             """)
     }
 
+    /// Whether or not timestamps tell which of the SYNs was answered.
+    @Test func timestampsDoNotMakeThatMore() {
+        play(
+            """
+            connect
+            > S 0:0(0)
+            1.0 > S 0:0(0)
+            3.0 > S 0:0(0) <TS val $syn>
+            +0.1 < S. 0:0(0) ack 1 win 65535 <mss 1000,TS val 1000 ecr $syn>
+            > . 1:1(0) ack 1
+            write 5000
+            > . 1:989(988) ack 1
+            expect nothing
+            """)
+    }
+
     /// RFC 9293 section 3.10.7.3: data with a SYN may wait, but are not lost.
     @Test func dataInASYNACKAreDeliveredOnce() {
         play(

@@ -10,6 +10,22 @@ struct KeepAliveTests {
         play("established\nexpect nothing for 1000000\nexpect no timer\nexpect state established")
     }
 
+    /// MUST-25: asked for in the midst of it, and no longer.
+    @Test func itMayBeAskedForLater() {
+        play(
+            """
+            keepalive 10s 1s 3
+            established
+            keepalives off
+            expect nothing for 100
+            keepalives on
+            +10 > . 0:0(0) ack 1
+            keepalives off
+            expect nothing for 100
+            expect no timer
+            """)
+    }
+
     /// MUST-28: two hours, where nothing else is said.
     @Test func theDefaultIsTwoHours() {
         play("keepalive 2h 75s 9\nestablished\nexpect nothing for 7199\n+0.5~+2 > . ack 1")

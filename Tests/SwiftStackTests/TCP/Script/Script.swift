@@ -9,7 +9,8 @@
 //     > . 1:1001(1000) ack 1                    the machine has to send next
 //     > data 1:10001 [in 10]                    … segments that together are these data
 //     write 1000 [more] [takes 500] | read 500 | read all [gives 100] | shutdown | close | abort | pathmtu 1200
-//     link full | link takes 2 | link open      how many segments `transmit` gets rid of
+//     keepalives on | keepalives off            as by SO_KEEPALIVE
+//     link full | link takes 2 | link open      how many segments with data `transmit` gets rid of
 //     bulk 2.0 rtt 0.1 [loses 1]                the user writes all it can, the peer acknowledges all that is not lost
 //     measure                                   remembers how much is in flight
 //     skip                                      what has been sent is of no interest
@@ -50,8 +51,9 @@ enum ScriptAction {
     case shutdown
     case close
     case abort
+    case keepsAlive(Bool)
     case pathTakes(Int)
-    /// How many segments the link takes; nil: all.
+    /// How many segments with data the link takes; nil: all.
     case link(Int?)
     /// The first `losses` segments of new data get lost.
     case bulk(duration: Int64, roundTrip: Int64, losses: Int)

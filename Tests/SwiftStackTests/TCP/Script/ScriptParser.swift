@@ -57,6 +57,7 @@ enum ScriptParser {
         case "shutdown": return .shutdown
         case "close": return .close
         case "abort": return .abort
+        case "keepalives": return .keepsAlive(words.first == "on")
         case "pathmtu": return .pathTakes(try integer(words.first, "pathmtu"))
         case "link":
             switch words.first {

@@ -85,6 +85,7 @@ struct ScriptRunner {
         case .read(let limit, let gives): try read(limit, gives: gives)
         case .shutdown: machine?.closeWrite(now: Self.deadline(now))
         case .close: machine?.close(now: Self.deadline(now))
+        case .keepsAlive(let keepsAlive): machine?.setKeepsAlive(keepsAlive, now: Self.deadline(now))
         case .abort: machine?.abort(now: Self.deadline(now))
         case .pathTakes(let size): machine?.pathTakes(maximumSegmentSize: size, now: Self.deadline(now))
         case .link(let room): linkRoom = room
@@ -142,7 +143,7 @@ extension ScriptRunner {
         var taken: [(segment: TCPOutgoingSegment, payload: ByteBuffer)] = []
         var room = linkRoom
         machine?.transmit(now: Self.deadline(now)) { segment, buffer in
-            if let left = room {
+            if segment.payloadLength > 0, let left = room {
                 guard left > 0 else { return false }
                 room = left - 1
             }
