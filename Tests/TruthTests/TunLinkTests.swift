@@ -79,8 +79,8 @@ extension TruthTests {
             var connection: TCPConnection?
             while connection == nil {
                 // Until it listens, the kernel refuses.
-                do { connection = try await stack.connect(to: TransportAddress(Self.kernel, 7001)) } catch
-                    NetstackError.refused
+                do { connection = try await stack.connect(to: TransportAddress(Self.kernel, 7001)) } catch NetstackError
+                    .refused
                 {}
             }
             let sent = pattern(8 << 20)
