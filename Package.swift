@@ -189,7 +189,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "truth-exit", dependencies: ["Netstack", "NetstackLinks", "SwiftStack", "VNI", logging], path: "Tests/TruthExit",
+            name: "truth-exit", dependencies: ["Netstack", "NetstackLinks", "SwiftStack", "VNI", logging],
+            path: "Tests/TruthExit",
             swiftSettings: settings),
         .testTarget(
             name: "TruthTests",
