@@ -18,14 +18,13 @@ enum LibP2P {
         let destination = try CommandLine.arguments.dropFirst().first.map { try TransportAddress($0) }
         await far.allow(near.peerID)
         await far.acceptLinks { link, peer in
-            let exit = try await VirtualInterface(.init(mode: .exit), link: link)
-            if let destination {
-                try exit.exposeRoutes([CIDRBlock(destination.address)])
-            } else {
+            let routes = try destination.map { [try ExposedRoute(CIDRBlock($0.address))] } ?? []
+            let exit = try await VirtualInterface(.init(mode: .exit), link: link, exposing: routes) { stack in
+                guard destination == nil else { return }
                 // Nobody to ask: a handler in this process answers whatever is dialled through the exit.
-                try await HTTPOverTCPForwarder { request in
+                try HTTPOverTCPForwarder { request in
                     .init(body: .text("Hello \(peer), from behind the exit, at \(request.destination)\n"))
-                }.attach(to: exit.stack, nic: VirtualInterface.nic)
+                }.attach(to: stack, nic: VirtualInterface.nic)
             }
             try await exit.waitForLinkEnd()
             await exit.shutdown()

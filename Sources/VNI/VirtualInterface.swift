@@ -98,21 +98,30 @@ public final class VirtualInterface: Sendable {
     ///   - configuration: what it is to be.
     ///   - link: what carries its packets. It is closed with the interface.
     ///   - tcp: the TCP of its stack: lwIP's, or `.swift` of the module `SwiftStack`. The two ends may differ.
-    /// - Throws: `NetstackError.mtuOutOfRange`, `.addressNotAvailable`, `.incompatibleLibrary`.
-    public init(_ configuration: Configuration, link: some Link, stack tcp: TCPImplementation = .lwIP) async throws {
+    ///   - routes: what an exit exposes before the first packet comes in. A dial that came before `exposeRoutes` would be
+    ///     told that it is prohibited.
+    ///   - prepare: what else to do with the stack before that, like attaching a handler to its NIC.
+    /// - Throws: `NetstackError.mtuOutOfRange`, `.addressNotAvailable`, `.incompatibleLibrary`; as `exposeRoutes`; what
+    ///   `prepare` throws.
+    public init(
+        _ configuration: Configuration, link: some Link, stack tcp: TCPImplementation = .lwIP,
+        exposing routes: [ExposedRoute] = [], prepare: @Sendable (isolated Stack) throws -> Void = { _ in }
+    ) async throws {
         mode = configuration.mode
         var logger = configuration.logger
         logger[metadataKey: "mode"] = "\(configuration.mode)"
         self.logger = logger
         stack = try Stack(tcp, limits: configuration.limits, on: configuration.eventLoop)
         exit = .makeEmptyBox(eventLoop: configuration.eventLoop)
-        try await Self.setUp(stack, configuration, link, routes, exit, logger)
+        if !routes.isEmpty { try exposeRoutes(routes) }
+        try await Self.setUp(stack, configuration, link, self.routes, exit, logger, prepare)
     }
 
     /// In one go on the stack's event loop: no packet comes in before there is someone to take it.
     private static func setUp(
         _ stack: isolated Stack, _ configuration: Configuration, _ link: some Link,
-        _ routes: NIOLockedValueBox<ExposedRoutes>, _ box: NIOLoopBoundBox<ExitCore?>, _ logger: Logger
+        _ routes: NIOLockedValueBox<ExposedRoutes>, _ box: NIOLoopBoundBox<ExitCore?>, _ logger: Logger,
+        _ prepare: (isolated Stack) throws -> Void
     ) throws {
         let isExit = configuration.mode == .exit
         try stack.createNIC(
@@ -121,7 +130,7 @@ public final class VirtualInterface: Sendable {
         try stack.addRoute(to: .everyIPv4, via: nic)
         try stack.addRoute(to: .everyIPv6, via: nic)
         stack.nameServers = configuration.nameServers
-        guard isExit else { return }
+        guard isExit else { return try prepare(stack) }
         try stack.forward(on: nic) { core, interface in
             let exit = ExitCore(
                 core, interface, routes: routes, policy: configuration.policy, limits: configuration.exitLimits,
@@ -131,9 +140,11 @@ public final class VirtualInterface: Sendable {
             exit.forwardEchoes()
             box.value = exit
         }
-        guard configuration.answersNames, let exit = box.value else { return }
-        try NameServer(exit, patience: configuration.namePatience, lookUp: configuration.lookUpNames)
-            .serve(on: stack, at: configuration.addresses)
+        if configuration.answersNames, let exit = box.value {
+            try NameServer(exit, patience: configuration.namePatience, lookUp: configuration.lookUpNames)
+                .serve(on: stack, at: configuration.addresses)
+        }
+        try prepare(stack)
     }
 
     /// What an exit has done, and does; nil at an entrance.

@@ -124,13 +124,15 @@ struct Demo: AsyncParsableCommand {
     }
 
     private func serve(_ link: StreamLink) async throws {
-        let interface = try await VirtualInterface(
-            .init(mode: .exit, logger: logger("exit")), link: link, stack: stack.implementation)
-        try interface.exposeRoutes(expose)
+        var routes = try expose.map { try ExposedRoute($0) }
         for pair in exposeTo {
             let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-            try interface.exposeRoute(parts[0], to: parts.count == 2 ? parts[1] : "")
+            var route = try ExposedRoute(parts[0])
+            route.target = try IPAddress(parts.count == 2 ? parts[1] : "")
+            routes.append(route)
         }
+        let interface = try await VirtualInterface(
+            .init(mode: .exit, logger: logger("exit")), link: link, stack: stack.implementation, exposing: routes)
         try? await interface.waitForLinkEnd()
         await interface.shutdown()
     }
