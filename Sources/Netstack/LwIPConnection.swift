@@ -254,7 +254,7 @@ final class LwIPConnection: TCPTransport {
             let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
-                if interface.nic.isFull { break }
+                if let block, !interface.nic.admits(writesOf: block) { break }
                 if room(pcb) == 0 { tcp_output(pcb) }
                 let count = min(room(pcb), bytes.readableBytes, most)
                 if count == 0 { break }

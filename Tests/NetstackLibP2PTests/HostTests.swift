@@ -434,7 +434,6 @@ extension LibP2PStream {
     }
 }
 
-/// Counts what comes over a channel, and closes it at the end.
 /// Counts the reads that get as far as the channel.
 private final class CountingReads: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer

@@ -288,6 +288,27 @@ extension SHA256 {
         }
     }
 
+    /// A dial that is in the link already when the exit comes finds what the exit exposes.
+    @Test func whatAnExitExposesIsThereBeforeItsFirstPacket() async throws {
+        let server = try KernelServer.echo()
+        let dialled = TransportAddress(.v4(IPv4Address(192, 168, 7, 7)), server.port)
+        let (near, far) = MemoryLink.pipe()
+        let entrance = try await VirtualInterface(.quiet(.entrance), link: near, stack: StacksUnderTest.near)
+        async let connection = entrance.stack.connect(to: dialled)
+        while try await entrance.stack.statistics(of: VirtualInterface.nic).packetsSent == 0 { await Task.yield() }
+        let route = try ExposedRoute(CIDRBlock(dialled.address), to: IPAddress("127.0.0.1"))
+        let exit = try await VirtualInterface(
+            .quiet(.exit), link: far, stack: StacksUnderTest.far, exposing: [route]
+        ) { stack in try stack.addRoute(to: CIDRBlock("10.0.0.0/8"), via: VirtualInterface.nic) }
+        #expect(await exit.stack.routes.count == 3)
+        let echo = try await connection
+        try await echo.write(ByteBuffer(string: "there"))
+        try await echo.closeWrite()
+        #expect(try await echo.readToEnd() == ByteBuffer(string: "there"))
+        await entrance.shutdown()
+        await exit.shutdown()
+    }
+
     @Test(arguments: [0, 575, 65536, -1])
     func anMTUOutOfRangeIsAnError(_ mtu: Int) async throws {
         await #expect(throws: NetstackError.mtuOutOfRange(mtu, range: 576...65535)) {

@@ -4,14 +4,13 @@
     import CMalloc
 #endif
 
-package enum FreedMemory {
+enum FreedMemory {
     /// Lets the process keep memory that it has freed, once: batches and segments are allocated and freed all the time, and
     /// what goes back to the kernel comes again page by page, at twice the cost of the work on it.
-    package static let isKept: Bool = {
+    static let keep: Void = {
         #if canImport(Glibc)
-            return mallopt(M_MMAP_THRESHOLD, 8 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, 32 << 20) == 1
-        #else
-            return false
+            _ = mallopt(M_MMAP_THRESHOLD, 8 << 20)
+            _ = mallopt(M_TRIM_THRESHOLD, 32 << 20)
         #endif
     }()
 }

@@ -63,8 +63,9 @@ package final class NetworkInterface {
     package var stopped: (() -> Void)?
     package private(set) var linkError: NetstackError?
     let linkEndWaiters: LoopWaiters
-    /// Those who wait for the link to take more datagrams.
+    /// Those who wait for the link to take more datagrams, and whether they were last before connections.
     let roomWaiters: LoopWaiters
+    private var datagramsGoFirst = false
 
     init(
         id: NICID, stack: StackCore, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool,
@@ -118,6 +119,13 @@ package final class NetworkInterface {
     /// Whether data have to wait for the link. Nobody overtakes those that do.
     package var isFull: Bool { !isRetrying && !refused.isEmpty || !hasRoom }
 
+    /// Whether a connection may write data; if not, it waits for the link from now on. In one look: the link may drain
+    /// meanwhile, on another thread, and tells so only those that wait.
+    package func admits(writesOf block: TCPControlBlock) -> Bool {
+        if isFull { enqueue(block) }
+        return !block.isRefused
+    }
+
     /// Lets a connection wait for the link to take more.
     package func enqueue(_ block: TCPControlBlock) {
         guard !block.isRefused else { return }
@@ -160,7 +168,7 @@ package final class NetworkInterface {
 
     /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
     private func retryIfDrained() {
-        guard !refused.isEmpty, driver.backlog < linkBacklogLimit else { return }
+        guard !refused.isEmpty || !roomWaiters.isEmpty, driver.backlog < linkBacklogLimit else { return }
         let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
         stack.eventLoop.execute { reach.value.linkDrained() }
     }
@@ -175,8 +183,20 @@ extension NetworkInterface: LinkReceiver {
 
     package func linkDrained() {
         guard linkError == nil else { return }
-        roomWaiters.resumeAll()
-        guard !refused.isEmpty else { return }
+        if !roomWaiters.isEmpty {
+            roomWaiters.resumeAll()
+            // Those are tasks, and come after connections, which would leave them no room: so every other time these wait.
+            datagramsGoFirst.toggle()
+            if datagramsGoFirst {
+                let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
+                return stack.eventLoop.execute { reach.value.retryRefused() }
+            }
+        }
+        retryRefused()
+    }
+
+    private func retryRefused() {
+        guard linkError == nil, !refused.isEmpty else { return }
         isRetrying = true
         // Each in a turn of its own, in which its writer goes on: what it adds leaves while it is in the cache.
         for _ in refused {

@@ -14,6 +14,8 @@ package final class StackCore {
     let engine: any TCPEngine
 
     private(set) var nics: [NICID: NetworkInterface] = [:]
+    /// Those that are being removed.
+    private var leaving: Set<NICID> = []
     private(set) var routes = RoutingTable()
     /// Open, opening, and closing.
     var connections: [TCPControlBlock.ID: TCPControlBlock] = [:]
@@ -44,7 +46,7 @@ package final class StackCore {
         self.limits = limits
         halfOpen = SourceQuota(limits.halfOpenConnections)
         passive = SourceQuota(limits.connections)
-        _ = FreedMemory.isKept
+        FreedMemory.keep
         engine = try tcp.makeEngine(eventLoop, limits)
     }
 
@@ -201,7 +203,7 @@ package final class StackCore {
         _ id: NICID, driver: any LinkDriver, addresses: [IPAddress], mtu: Int, promiscuous: Bool, spoofing: Bool
     ) throws(NetstackError) -> NetworkInterface {
         if isShutDown { throw .stackShutDown }
-        guard nics[id] == nil else { throw .nicExists(id) }
+        guard nics[id] == nil, !leaving.contains(id) else { throw .nicExists(id) }
         guard nics.count < Stack.maximumNICs else { throw .limitReached(what: "NICs", limit: Stack.maximumNICs) }
         guard Stack.mtuRange.contains(mtu) else { throw .mtuOutOfRange(mtu, range: Stack.mtuRange) }
         for address in addresses {
@@ -224,12 +226,14 @@ package final class StackCore {
     private func remove(_ nic: NetworkInterface, _ error: NetstackError) {
         // First: whoever hears of the end must not connect by it again.
         nics[nic.id] = nil
-        for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: true) }
+        leaving.insert(nic.id)
         for request in undecided.values where request.nic === nic { request.abandon() }
+        for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: true) }
         routes.removeAll(via: nic.id)
         nic.flush()
         nic.stop()
         turn { engine.remove(nic) }
+        leaving.remove(nic.id)
     }
 
     func addRoute(_ route: Route) throws(NetstackError) {

@@ -90,7 +90,7 @@ package final class TCPControlBlock {
     /// A write that found too little room would find a good deal now.
     package func gainedRoom() {
         guard waitsForRoom else { return }
-        if nic.isFull { nic.enqueue(self) } else { note(.canWrite) }
+        if nic.admits(writesOf: self) { note(.canWrite) }
     }
 
     /// The connection has failed: what its user hears, unless it has ended it itself.
@@ -169,10 +169,7 @@ package final class TCPControlBlock {
     package func write(_ bytes: inout ByteBuffer, more: Bool = false) throws(NetstackError) {
         if let failure { throw failure }
         guard !isGone, !isReleased, !writeClosed else { throw .closed }
-        defer {
-            waitsForRoom = bytes.readableBytes > 0
-            if waitsForRoom, nic.isFull { nic.enqueue(self) }
-        }
+        defer { waitsForRoom = bytes.readableBytes > 0 }
         try transport.write(&bytes, more: more)
     }
 

@@ -26,8 +26,8 @@ public final class UDPSocket: Sendable {
 
     /// Sends one datagram, waiting while the link is full. As in any UDP, returning says nothing about its arrival.
     ///
-    /// - Throws: `NetstackError.datagramTooLong`, `.noRoute`, `.addressNotAvailable`, `.linkDown`, `.closed`;
-    ///   `CancellationError`.
+    /// - Throws: `NetstackError.datagramTooLong`, `.noRoute`, `.addressNotAvailable`, `.linkDown`, `.closed`,
+    ///   `.stackShutDown`; `CancellationError`.
     public func send(_ payload: ByteBuffer, to destination: TransportAddress) async throws {
         try await stack.send(payload, to: destination, through: core)
     }
@@ -40,7 +40,7 @@ public final class UDPSocket: Sendable {
         try await stack.receive(from: core)
     }
 
-    /// Gives up the port. Receives that wait throw `.closed`.
+    /// Gives up the port. Receives and sends that wait throw `.closed`.
     public func close() async {
         await core.execute { $0.end(.closed) }
     }

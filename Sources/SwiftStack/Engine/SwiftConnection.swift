@@ -160,14 +160,12 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         guard let block else { return }
         let (stack, now) = (block.stack, engine.now)
         stack.beginTurn()
-        while bytes.readableBytes > 0, !nic.isFull, room > 0 {
+        while bytes.readableBytes > 0, nic.admits(writesOf: block), room > 0 {
             guard var part = bytes.readSlice(length: min(bytes.readableBytes, room)) else { break }
             machine.write(&part, more: more || bytes.readableBytes > 0, now: now)
             // What is left after the last leaves at the end of the turn, with what others write.
             if bytes.readableBytes > 0 { engine.transmit(self) }
         }
-        // Now, while no bell can have told that the link has drained.
-        if bytes.readableBytes > 0, nic.isFull { nic.enqueue(block) }
         engine.touch(self)
         stack.endTurn()
     }

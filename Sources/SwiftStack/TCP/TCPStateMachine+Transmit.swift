@@ -5,7 +5,7 @@ import NetstackCore
 
 extension TCPStateMachine {
     /// Gives `send` what is to be sent now, one segment after the other. Where `send` returns false the link is full: that
-    /// segment has not been sent, and nothing more is, until the next call.
+    /// segment has not been sent, and no other data are until the next call; an acknowledgment may be.
     package mutating func transmit(now: NIODeadline, _ send: (TCPOutgoingSegment, borrowing TCPSendBuffer) -> Bool) {
         if !pending.isDisjoint(with: [.syn, .reset, .strayReset, .probe]) {
             guard transmitControl(now: now, send) else { return }

@@ -33,9 +33,6 @@ import Testing
         }
     }
 
-    /// glibc may have been told by the environment already; it takes what it is told last.
-    @Test func theProcessKeepsFreedMemory() { #expect(FreedMemory.isKept) }
-
     @Test func theLongestPrefixDecidesTheNIC() async throws {
         let stack = try Stack(StacksUnderTest.near)
         let wide = Endpoint()
