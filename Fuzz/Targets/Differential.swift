@@ -28,6 +28,10 @@ extension FuzzTarget {
         } catch {
             throw Finding(description: "stacks can be made: \(error)")
         }
+        for loop in loops {
+            loop.run()
+            try Finding.require(loop.isIdle, "no timer stays")
+        }
     }
 }
 

@@ -162,7 +162,7 @@ final class Flow: TCPControlBlockDelegate {
 
     var sight: Sight {
         Sight(
-            acknowledged: acknowledged &- initial, resets: resets, read: block == nil ? 0 : readNext &- initial,
+            acknowledged: acknowledged &- initial, resets: resets, read: block == nil ? 0 : readNext &- initial &- 1,
             isFinished: block?.isFinished ?? false, failure: block?.failure.map { "\($0)" })
     }
 
