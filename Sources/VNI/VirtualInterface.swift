@@ -194,9 +194,7 @@ public final class VirtualInterface: Sendable {
     ///   - target: the address that is dialled instead.
     /// - Throws: `NetstackError.malformed`; `VNIError.notAnExit`, `.targetNeedsSingleAddress`, `.versionMismatch`.
     public func exposeRoute(_ route: String, to target: String) throws {
-        var route = try ExposedRoute(route)
-        route.target = try IPAddress(target)
-        try exposeRoutes([route])
+        try exposeRoutes([ExposedRoute(route, to: target)])
     }
 
     /// Lets one address through, to another address of the exit's network.

@@ -124,15 +124,13 @@ struct Demo: AsyncParsableCommand {
     }
 
     private func serve(_ link: StreamLink) async throws {
-        var routes = try expose.map { try ExposedRoute($0) }
-        for pair in exposeTo {
+        let targets = exposeTo.map { pair in
             let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-            var route = try ExposedRoute(parts[0])
-            route.target = try IPAddress(parts.count == 2 ? parts[1] : "")
-            routes.append(route)
+            return (parts[0], parts.count == 2 ? parts[1] : "")
         }
         let interface = try await VirtualInterface(
-            .init(mode: .exit, logger: logger("exit")), link: link, stack: stack.implementation, exposing: routes)
+            .init(mode: .exit, logger: logger("exit")), link: link, stack: stack.implementation,
+            exposing: Exit.Routes(blocks: expose, targets: targets).parse())
         try? await interface.waitForLinkEnd()
         await interface.shutdown()
     }

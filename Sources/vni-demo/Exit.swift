@@ -13,6 +13,10 @@ struct Exit {
         var blocks: [String] = []
         /// Single addresses and where they lead.
         var targets: [(String, String)] = []
+
+        func parse() throws -> [ExposedRoute] {
+            try blocks.map { try ExposedRoute($0) } + targets.map { try ExposedRoute($0, to: $1) }
+        }
     }
 
     let link: any Link
@@ -24,12 +28,9 @@ struct Exit {
         switch kind {
         case .memory:
             let (near, far) = MemoryLink.pipe()
-            let interface = try await VirtualInterface(
-                .init(mode: .exit, logger: logger), link: far, stack: stack.implementation)
-            try interface.exposeRoutes(routes.blocks)
-            for (block, target) in routes.targets { try interface.exposeRoute(block, to: target) }
+            interface = try await VirtualInterface(
+                .init(mode: .exit, logger: logger), link: far, stack: stack.implementation, exposing: routes.parse())
             link = near
-            self.interface = interface
             process = nil
             host = nil
         case .tcp:

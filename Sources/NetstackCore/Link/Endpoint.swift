@@ -10,8 +10,9 @@ public import NIOCore
 /// while let packet = try await endpoint.read() { … }   // packets from the stack
 /// try await endpoint.write(packet)                       // packets for the stack
 /// ```
-/// An endpoint serves one NIC. Both directions are bounded: with 1 MiB unread, those wait who write to the stack's
-/// connections and sockets, and what it answers by itself is dropped and counted; with 1 MiB not yet taken by the stack, `write` waits.
+/// An endpoint serves one NIC. Both directions are bounded: with 1 MiB unread, those wait who write to the
+/// stack's connections and sockets, and what it answers by itself is dropped and counted; with 1 MiB not yet taken by the
+/// stack, `write` waits.
 public struct Endpoint: Link {
     /// The end that the stack holds.
     let stackSide: MemoryLink

@@ -117,7 +117,7 @@ package final class NetworkInterface {
     var hasRoom: Bool { backlog < linkBacklogLimit }
 
     /// Whether data have to wait for the link. Nobody overtakes those that do.
-    package var isFull: Bool { !isRetrying && !refused.isEmpty || !hasRoom }
+    private var isFull: Bool { !isRetrying && !refused.isEmpty || !hasRoom }
 
     /// Whether a connection may write data; if not, it waits for the link from now on. In one look: the link may drain
     /// meanwhile, on another thread, and tells so only those that wait.
@@ -169,8 +169,12 @@ package final class NetworkInterface {
     /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
     private func retryIfDrained() {
         guard !refused.isEmpty || !roomWaiters.isEmpty, driver.backlog < linkBacklogLimit else { return }
+        later { $0.linkDrained() }
+    }
+
+    private func later(_ work: @escaping @Sendable (NetworkInterface) -> Void) {
         let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
-        stack.eventLoop.execute { reach.value.linkDrained() }
+        stack.eventLoop.execute { work(reach.value) }
     }
 }
 
@@ -182,15 +186,11 @@ extension NetworkInterface: LinkReceiver {
     }
 
     package func linkDrained() {
-        guard linkError == nil else { return }
         if !roomWaiters.isEmpty {
             roomWaiters.resumeAll()
             // Those are tasks, and come after connections, which would leave them no room: so every other time these wait.
             datagramsGoFirst.toggle()
-            if datagramsGoFirst {
-                let reach = NIOLoopBound(self, eventLoop: stack.eventLoop)
-                return stack.eventLoop.execute { reach.value.retryRefused() }
-            }
+            if datagramsGoFirst { return later { $0.retryRefused() } }
         }
         retryRefused()
     }

@@ -227,8 +227,7 @@ package final class StackCore {
         // First: whoever hears of the end must not connect by it again.
         nics[nic.id] = nil
         leaving.insert(nic.id)
-        for request in undecided.values where request.nic === nic { request.abandon() }
-        for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: true) }
+        endConnections(of: nic, error, tellPeer: true)
         routes.removeAll(via: nic.id)
         nic.flush()
         nic.stop()
@@ -284,8 +283,13 @@ package final class StackCore {
     }
 
     func linkEnded(of nic: NetworkInterface, _ error: NetstackError) {
-        for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: false) }
+        endConnections(of: nic, error, tellPeer: false)
+    }
+
+    /// Attempts first: whoever hears of the end of a connection must not accept one.
+    private func endConnections(of nic: NetworkInterface, _ error: NetstackError, tellPeer: Bool) {
         for request in undecided.values where request.nic === nic { request.abandon() }
+        for block in connections.values where block.id.nic == nic.id { block.end(error, tellPeer: tellPeer) }
     }
 
     // MARK: The end

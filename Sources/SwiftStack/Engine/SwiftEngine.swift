@@ -77,7 +77,7 @@ final class SwiftEngine: TCPEngine {
 
     /// Whether it has neither been forgotten nor ended: its NIC may have gone with it, while it was still to be looked at.
     private func isAlive(_ connection: SwiftConnection) -> Bool {
-        connection.block != nil || timeWait[connection.id] === connection
+        connection.block != nil || isInTimeWait(connection)
     }
 
     // MARK: NICs
@@ -173,6 +173,8 @@ final class SwiftEngine: TCPEngine {
 
     func isInTimeWait(_ id: TCPControlBlock.ID) -> Bool { timeWait[id] != nil }
 
+    private func isInTimeWait(_ connection: SwiftConnection) -> Bool { timeWait[connection.id] === connection }
+
     func yieldTimeWait(to syn: TCPForwardRequest) -> Bool {
         guard let old = timeWait[syn.id] else { return true }
         let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
@@ -184,10 +186,10 @@ final class SwiftEngine: TCPEngine {
     /// Ends TIME-WAIT.
     func forget(_ connection: SwiftConnection) {
         wheel.remove(connection)
-        if timeWait[connection.id] === connection { timeWait[connection.id] = nil }
-        while let first = timeWaitOrder.first, timeWait[first.id] !== first { timeWaitOrder.removeFirst() }
+        if isInTimeWait(connection) { timeWait[connection.id] = nil }
+        while let first = timeWaitOrder.first, !isInTimeWait(first) { timeWaitOrder.removeFirst() }
         // One whose peer sends its FIN again and again stays, and must not hold on to those behind it.
-        if timeWaitOrder.count > 2 * timeWait.count + 64 { timeWaitOrder.removeAll { timeWait[$0.id] !== $0 } }
+        if timeWaitOrder.count > 2 * timeWait.count + 64 { timeWaitOrder.removeAll { !isInTimeWait($0) } }
     }
 
     // MARK: Time

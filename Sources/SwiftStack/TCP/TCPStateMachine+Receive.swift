@@ -87,7 +87,7 @@ extension TCPStateMachine {
     private mutating func establish(_ segment: TCPSegment, now: NIODeadline) {
         let backOffs = roundTrip.backOffs
         // Karn's algorithm, unless timestamps tell which SYN was answered (RFC 6298 section 3).
-        if roundTrip.backOffs == 0 {
+        if backOffs == 0 {
             measure(now - lastSentAt, isRoundOver: true, now: now)
         } else if let sample = echoedRoundTrip(segment, now: now) {
             measure(sample, isRoundOver: true, now: now)

@@ -61,6 +61,14 @@ public struct ExposedRoute: Hashable, Sendable, CustomStringConvertible {
         self.init(unchecked: block, services, nil)
     }
 
+    /// Parses a route, and the address that it leads to. That they fit is checked when it is exposed.
+    ///
+    /// - Throws: `NetstackError.malformed`.
+    public init(_ text: String, to target: String) throws(NetstackError) {
+        try self.init(text)
+        self.target = try IPAddress(target)
+    }
+
     private init(unchecked block: CIDRBlock, _ services: [Service], _ target: IPAddress?) {
         self.block = block
         self.services = services
