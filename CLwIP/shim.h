@@ -184,12 +184,29 @@ static inline int clwip_tcp_is_next(const struct tcp_pcb *pcb, u32_t sequence, u
            length <= pcb->rcv_wnd;
 }
 
-/// What is to be done with a segment that the state of its connection forbids.
-typedef enum { clwip_tcp_take, clwip_tcp_drop, clwip_tcp_challenge } clwip_tcp_verdict;
+/// What is to be done with a segment that the state of its connection forbids: `acknowledge` without limit, `challenge`
+/// within that of RFC 5961 section 7, `abort` with a reset.
+typedef enum {
+    clwip_tcp_take,
+    clwip_tcp_drop,
+    clwip_tcp_acknowledge_only,
+    clwip_tcp_challenge,
+    clwip_tcp_abort
+} clwip_tcp_verdict;
+
+/// RFC 9293 section 3.4, table 6, but that where the window is closed, what begins at RCV.NXT may still acknowledge, and a
+/// segment without data may be at the edge, where that of a peer is that has filled the window.
+static inline int clwip_tcp_is_acceptable(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
+    u32_t offset = sequence - pcb->rcv_nxt;
+    if (offset == 0 || offset < pcb->rcv_wnd) return 1;
+    return length == 0 ? offset == pcb->rcv_wnd
+                       : TCP_SEQ_LT(sequence, pcb->rcv_nxt) && TCP_SEQ_GT(sequence + length, pcb->rcv_nxt);
+}
 
 /// Whether tcp_input may see a segment for `pcb` (RFC 9293 section 3.10.7.4): it takes data without an acknowledgment, or
-/// with an impossible one, for a SYN-ACK in SYN-RECEIVED takes the SYN for a byte of data, and puts no limit on challenges.
-static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t flags, u32_t sequence,
+/// with an impossible one, an acknowledgment from outside the window, for a SYN-ACK in SYN-RECEIVED takes the SYN for a byte
+/// of data, puts no limit on challenges, and acknowledges data that nobody will read until their turn has come.
+static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t flags, u32_t sequence, u32_t length,
                                                 u32_t acknowledged) {
     // It believes a reset in SYN-SENT by its acknowledgment, and does not ask whether it has one.
     if (pcb->state == SYN_SENT) return (flags & (TCP_RST | TCP_ACK)) == TCP_RST ? clwip_tcp_drop : clwip_tcp_take;
@@ -198,14 +215,22 @@ static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t 
         if (sequence == pcb->rcv_nxt) return clwip_tcp_take;
         return sequence - pcb->rcv_nxt < pcb->rcv_wnd ? clwip_tcp_challenge : clwip_tcp_drop;
     }
-    // The SYN that began a connection may come again. RFC 5961 section 4.2
-    if (flags & TCP_SYN) return pcb->state == SYN_RCVD && !(flags & TCP_ACK) ? clwip_tcp_take : clwip_tcp_challenge;
+    if (flags & TCP_SYN) {
+        // The one that began the connection may come again. RFC 5961 section 4.2
+        int is_again = pcb->state == SYN_RCVD && !(flags & TCP_ACK) && sequence + 1 == pcb->rcv_nxt;
+        return is_again ? clwip_tcp_take : clwip_tcp_challenge;
+    }
+    if (!clwip_tcp_is_acceptable(pcb, sequence, length))
+        return length > 0 ? clwip_tcp_acknowledge_only : clwip_tcp_challenge;
     if (!(flags & TCP_ACK)) return clwip_tcp_drop;
     // In SYN-RECEIVED a wrong acknowledgment is answered with a reset, elsewhere with the right one (RFC 5961 section 5).
     if (pcb->state == SYN_RCVD) return clwip_tcp_take;
-    return TCP_SEQ_GT(acknowledged, pcb->snd_nxt) || TCP_SEQ_LT(acknowledged, pcb->lastack - pcb->snd_wnd_max)
-               ? clwip_tcp_challenge
-               : clwip_tcp_take;
+    if (TCP_SEQ_GT(acknowledged, pcb->snd_nxt) || TCP_SEQ_LT(acknowledged, pcb->lastack - pcb->snd_wnd_max))
+        return clwip_tcp_challenge;
+    // Section 3.6.1
+    u32_t data = length - !!(flags & TCP_FIN);
+    int is_closed = (pcb->flags & TF_RXCLOSED) && (pcb->state == FIN_WAIT_1 || pcb->state == FIN_WAIT_2);
+    return is_closed && data > 0 && TCP_SEQ_GT(sequence + data, pcb->rcv_nxt) ? clwip_tcp_abort : clwip_tcp_take;
 }
 
 /// Whether the data of a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte

@@ -61,6 +61,8 @@ final class Flow: TCPControlBlockDelegate {
     private(set) var window: UInt32 = 0
     private(set) var lastPacket: ByteBuffer?
     private var resets = 0
+    /// Whether neither end has sent a reset, nor the peer begun anew.
+    private(set) var isUndisturbed = true
     /// What its SYN-ACK has acknowledged.
     private var answered: UInt32 = 0
 
@@ -86,6 +88,7 @@ final class Flow: TCPControlBlockDelegate {
 
     /// Starts anew with another initial sequence number.
     func restart(at sequence: UInt32) {
+        isUndisturbed = false
         initial = sequence
         next = sequence &+ 1
         highest = next
@@ -98,16 +101,13 @@ final class Flow: TCPControlBlockDelegate {
         _ flags: TCPHeader.Flags, at sequence: UInt32, acknowledging: UInt32, window: UInt16, count: Int,
         options: [UInt8], urgent: UInt16
     ) -> ByteBuffer {
+        if flags.contains(.rst) { isUndisturbed = false }
         let start = flags.contains(.syn) ? sequence &+ 1 : sequence
         var end = start &+ UInt32(truncatingIfNeeded: count)
-        if flags.contains(.fin) {
-            end &+= 1
-            // Which end counts is not for the peer to say that tells of several.
-            if finish ?? end != end || highest &- end < 1 << 31 && highest != end { isInStep = false }
-            finish = end
-        } else if let finish, end &- finish < 1 << 31 {
-            isInStep = false
-        }
+        let isFIN = flags.contains(.fin)
+        if isFIN { end &+= 1 }
+        if !agrees(end, isFIN: isFIN) { isInStep = false }
+        if isFIN { finish = end }
         // What is far off is in no window.
         if end &- highest < 1 << 30 { highest = end }
         if sequence == next { next = end }
@@ -125,10 +125,20 @@ final class Flow: TCPControlBlockDelegate {
         return packet
     }
 
+    /// Whether a segment up to `end` leaves the stream with one end: which one counts is not for a peer to say that tells of
+    /// several.
+    func agrees(_ end: UInt32, isFIN: Bool) -> Bool {
+        guard isFIN else { return finish.map { end &- $0 >= 1 << 31 } ?? true }
+        return finish ?? end == end && (highest &- end >= 1 << 31 || highest == end)
+    }
+
     /// The peer hears a segment of the stack.
     func heard(_ tcp: TCPHeader, _ data: ByteBuffer, in packet: ByteBuffer) {
         lastPacket = packet
-        guard !tcp.flags.contains(.rst) else { return resets += 1 }
+        guard !tcp.flags.contains(.rst) else {
+            isUndisturbed = false
+            return resets += 1
+        }
         if tcp.flags.contains(.syn) {
             stackFirst = tcp.sequenceNumber &+ 1
             stackNext = stackFirst
@@ -163,7 +173,8 @@ final class Flow: TCPControlBlockDelegate {
     var sight: Sight {
         Sight(
             acknowledged: acknowledged &- initial, resets: resets, read: block == nil ? 0 : readNext &- initial &- 1,
-            isFinished: block?.isFinished ?? false, failure: block?.failure.map { "\($0)" })
+            isFinished: block.map { $0.failure == nil && $0.isFinished } ?? false,
+            failure: block?.failure.map { "\($0)" })
     }
 
     /// How many sequence numbers it has taken.

@@ -297,7 +297,12 @@ final class LwIPConnection: TCPTransport {
 
     func abort(tellPeer: Bool) {
         silence()
-        enter { tcp_abandon($0, tellPeer ? 1 : 0) }
+        enter { pcb in
+            // Both have closed, and the peer has all there is: RFC 9293 section 3.10.5 has no reset then, lwIP one.
+            let isOver = pcb.pointee.state == CLOSING || pcb.pointee.state == LAST_ACK
+            let isSent = pcb.pointee.snd_nxt == pcb.pointee.snd_lbb
+            tcp_abandon(pcb, tellPeer && !(isOver && isSent) ? 1 : 0)
+        }
     }
 }
 

@@ -173,14 +173,20 @@ final class LwIPEngine: TCPEngine {
     ) {
         guard let block, let pcb = block.lwIP.pcb else { return receive(run, of: batch, on: nic) }
         let connection = block.lwIP
-        let verdict = clwip_tcp_judge(pcb, run.flags.rawValue, run.tcp.sequenceNumber, run.acknowledgmentNumber)
-        guard verdict == clwip_tcp_take else {
-            if verdict == clwip_tcp_challenge, connection.mayChallenge() {
+        let length = UInt32(truncatingIfNeeded: run.segmentLength)
+        let verdict = clwip_tcp_judge(
+            pcb, run.flags.rawValue, run.tcp.sequenceNumber, length, run.acknowledgmentNumber)
+        switch verdict {
+        case clwip_tcp_take: break
+        case clwip_tcp_abort:
+            lend(connection, of: block) { tcp_abandon($0, 1) }
+            return
+        default:
+            if verdict == clwip_tcp_acknowledge_only || verdict == clwip_tcp_challenge && connection.mayChallenge() {
                 lend(connection, of: block, clwip_tcp_acknowledge)
             }
             return nic.statistics.unacceptableDropped += 1
         }
-        let length = UInt32(truncatingIfNeeded: run.segmentLength)
         guard clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) != 0 else {
             return nic.statistics.windowDropped += 1
         }

@@ -311,12 +311,15 @@ package struct TCPStateMachine {
         }
     }
 
-    /// Ends at once; the peer is told by a reset where there is one to tell (RFC 9293 section 3.10.5).
+    /// Ends at once; the peer is told by a reset where there is one to tell (RFC 9293 section 3.10.5). In CLOSING and
+    /// LAST-ACK there is while the FIN waits for its turn: these states begin here when the user has closed.
     package mutating func abort(now: NIODeadline) {
+        let isFINSent = conditions.contains(.finSent)
         switch state {
         case .closed: return
-        case .synSent, .closing, .lastAck, .timeWait: end(nil)
-        case .synReceived, .established, .finWait1, .finWait2, .closeWait:
+        case .synSent, .timeWait: end(nil)
+        case .closing where isFINSent, .lastAck where isFINSent: end(nil)
+        default:
             end(nil)
             pending = .reset
         }

@@ -38,6 +38,55 @@ import Testing
         }
     }
 
+    /// Found by comparing both TCPs: lwIP opened for an acknowledgment from anywhere (RFC 9293 section 3.10.7.4).
+    @Test func anAcknowledgmentFromOutsideTheWindowOpensNothing() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            try await endpoint.write(
+                tcpPacket(.syn, from: peer.source, to: RawPeer.stackAddress, sequence: peer.first &- 1, window: 65535))
+            try await peer.heardSYN()
+            try await peer.send(.ack, at: 0 &- 1000, window: 65535)
+            // The SYN-ACK may have been sent again meanwhile.
+            let challenge = try await peer.next { $0.flags != [.syn, .ack] }.header
+            #expect(challenge.flags == .ack)
+            #expect(challenge.acknowledgmentNumber == peer.first)
+            #expect(try await stack.statistics(of: 1).unacceptableDropped == 1)
+            try await peer.send(.ack, window: 65535, payload: pattern(100))
+            let connection = try #require(await listener.first { _ in true })
+            #expect(try await connection.read(exactly: 100) == pattern(100))
+            await connection.close()
+        }
+    }
+
+    /// Found by comparing both TCPs: lwIP had done with a connection whose FIN was acknowledged from anywhere.
+    @Test func anAcknowledgmentFromOutsideTheWindowEndsNothing() async throws {
+        try await withOpenConnection { stack, connection, peer, _ in
+            try await peer.send([.fin, .ack], window: 65535)
+            #expect(try await connection.read() == nil)
+            try await connection.closeWrite()
+            _ = try await peer.next { $0.flags.contains(.fin) }
+            try await peer.send(.ack, at: 0 &- 1000, acknowledging: 1, window: 65535)
+            _ = try await peer.next { $0.flags == .ack && $0.sequenceNumber == peer.stackFirst &+ 1 }
+            #expect(await stack.connectionCount == 1)
+            try await peer.send(.ack, at: 1, acknowledging: 1, window: 65535)
+            while await stack.connectionCount > 0 { await Task.yield() }
+        }
+    }
+
+    /// RFC 9293 section 3.6.1. Found by comparing both TCPs: lwIP waited for what lies before, and said nothing at all when
+    /// a FIN came with the data.
+    @Test(arguments: [0, 1000], [[.ack], [.fin, .ack]] as [TCPHeader.Flags])
+    func dataAfterACloseAreAnsweredWithAReset(at offset: UInt32, _ flags: TCPHeader.Flags) async throws {
+        try await withOpenConnection { stack, connection, peer, _ in
+            await connection.close()
+            _ = try await peer.next { $0.flags.contains(.fin) }
+            try await peer.send(flags, at: offset, acknowledging: 1, window: 65535, payload: pattern(100))
+            let reset = try await peer.next { $0.flags.contains(.rst) }.header
+            #expect(reset.sequenceNumber == peer.stackFirst &+ 1)
+            #expect(await stack.connectionCount == 0)
+        }
+    }
+
     /// As after a pause of the machine, in which a dialler has tried again.
     @Test func aSYNThatComesTwiceAtOnceOpensOneConnection() async throws {
         try await RawPeer.with { stack, listener, endpoint in

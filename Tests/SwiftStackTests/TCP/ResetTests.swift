@@ -104,6 +104,24 @@ struct ResetTests {
             """)
     }
 
+    /// In LAST-ACK by its user, and not yet by what has been sent.
+    @Test func anAbortWhileTheFINWaitsForItsTurnResets() {
+        play(
+            """
+            established
+            < F. 1:1(0) ack 1 win 1000
+            > . 1:1(0) ack 2
+            write 20000
+            > data 1:10001
+            shutdown
+            abort
+            > R? 10001:10001(0)
+            expect state closed
+            expect nothing for 1000
+            expect no timer
+            """)
+    }
+
     /// RFC 9293 section 3.10.5: both sides have closed, there is nothing to abort.
     @Test(arguments: [Situation.closing, .lastAck, .timeWait])
     func anAbortAfterBothHaveClosedIsSilent(_ situation: Situation) {
