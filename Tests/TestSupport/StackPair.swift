@@ -48,9 +48,10 @@ package struct StackPair: Sendable {
     /// Runs `body` and shuts both stacks down; nothing may be left by then but what the shutdown itself ends.
     package static func with(
         mtu: Int = 65535, limits: Stack.Limits = .init(), farPromiscuous: Bool = false,
-        _ body: @Sendable (StackPair) async throws -> Void
+        on loop: any EventLoop = Stack.defaultEventLoop, _ body: @Sendable (StackPair) async throws -> Void
     ) async throws {
-        let pair = try await StackPair(mtu: mtu, limits: limits, farPromiscuous: farPromiscuous)
+        let pair = try await StackPair(
+            mtu: mtu, limits: limits, farPromiscuous: farPromiscuous, nearLoop: loop, farLoop: loop)
         do {
             try await body(pair)
         } catch {
