@@ -30,11 +30,11 @@ test-release:
 	$(MAKE) test MODE="--configuration release"
 
 # What stands on stacks, on TCP in Swift and on mixed pairs.
-ON_STACKS := NetstackTests|NetstackLinksTests|NetstackNIOTests|VNITests
+ON_STACKS := NetstackHTTPTests NetstackTests|NetstackLinksTests|NetstackNIOTests VNITests
 PAIRS := swift lwip,swift swift,lwip
 
 test-stacks: setup
-	for stacks in $(PAIRS); do for tests in NetstackHTTPTests '$(ON_STACKS)'; do \
+	for stacks in $(PAIRS); do for tests in $(foreach tests,$(ON_STACKS),'$(tests)'); do \
 	    STACKS=$$stacks $(SWIFT) test --filter "$$tests" $(MODE) || exit 1; \
 	done; done
 

@@ -146,7 +146,7 @@ import VNI
         let peer = try KernelEchoSocket()
         var limits = ExitLimits()
         limits.udpFlows = 1
-        limits.udpIdleTimeout = .milliseconds(100)
+        limits.udpIdleTimeout = .seconds(1)
         try await Tunnel.with(exitLimits: limits) { tunnel in
             let destination = TransportAddress(Tunnel.host, peer.port)
             for _ in 0..<2 {
