@@ -204,10 +204,13 @@ final class LwIPEngine: TCPEngine {
     private func receive(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
         guard let interface = interfaces[nic.id] else { return }
         let id = run.connection(on: nic)
-        if timeWait[id] != nil {
-            lendTimeWait(id) { _ in give(run, of: batch, on: interface) }
+        guard timeWait[id] != nil else { return give(run, of: batch, on: interface) }
+        // RFC 5961 section 4.2. lwIP answers a SYN in the window with a reset.
+        if run.flags.contains(.syn), !run.flags.contains(.rst) {
+            nic.statistics.unacceptableDropped += 1
+            lendTimeWait(id, clwip_tcp_acknowledge)
         } else {
-            give(run, of: batch, on: interface)
+            lendTimeWait(id) { _ in give(run, of: batch, on: interface) }
         }
     }
 

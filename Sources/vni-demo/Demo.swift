@@ -125,8 +125,8 @@ struct Demo: AsyncParsableCommand {
 
     private func serve(_ link: StreamLink) async throws {
         let targets = exposeTo.map { pair in
-            let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-            return (parts[0], parts.count == 2 ? parts[1] : "")
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            return (parts.first ?? "", parts.count == 2 ? parts[1] : "")
         }
         let interface = try await VirtualInterface(
             .init(mode: .exit, logger: logger("exit")), link: link, stack: stack.implementation,

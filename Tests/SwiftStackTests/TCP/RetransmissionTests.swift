@@ -320,6 +320,24 @@ struct RetransmissionTests {
             """)
     }
 
+    /// RFC 5682 section 2.1, step 2b: with nothing new to send, the next acknowledgment would prove nothing.
+    @Test func aTimeoutWithNothingNewToSendIsRecoveredFromAsEver() {
+        play(
+            """
+            established no sack
+            write 10000
+            > data 1:10001
+            +0.3 > . 1:1001(1000)
+            +0.01 < . ack 1001
+            > data 1001:3001
+            +0.01 < . ack 3001
+            > data 3001:6001
+            skip
+            < . ack 10001
+            expect no timer
+            """)
+    }
+
     /// RFC 5682 section 2.1, step 2a: a duplicate says that segments are missing indeed.
     @Test func aTimeoutForALossIsNoneTakenBack() {
         play(
