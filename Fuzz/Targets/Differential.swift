@@ -6,8 +6,8 @@ import SwiftStack
 
 extension FuzzTarget {
     /// Timers, congestion and the sizes of windows are each TCP's own. So the peer stays within the smaller window, offers no
-    /// options but a segment size and a window scale, and is compared only after delayed acknowledgments had their time, and
-    /// before lwIP gives up a handshake, after 20 s.
+    /// options but a segment size and a window scale, acknowledges data before they are sent again, and is compared only
+    /// after delayed acknowledgments had their time, and before lwIP gives up a handshake, after 20 s.
     func checkDifferential(_ script: inout Script) throws(Finding) {
         var scripts = [script, script]
         let loops = [SteppedLoop(), SteppedLoop()]
@@ -47,7 +47,7 @@ extension World {
         switch operation & 0xf {
         case 0...4: send(segmentAlike(of: flow, &script))
         case 5: open(flow)
-        case 6: acknowledge(flow)
+        case 6: acknowledge(flow, upTo: flow.stackNext)
         case 7: flow.read(upTo: Int(script.word()) + 1)
         case 8: flow.write(Int(script.word() & 0xfff))
         case 9: flow.block?.closeWrite()
@@ -56,6 +56,8 @@ extension World {
         case 12: flow.restart(at: flow.initial &+ 1 << 24)
         default: break
         }
+        flush()
+        for flow in compared where flow.takeNews() { acknowledge(flow, upTo: flow.stackDataNext) }
         flush()
         pass(.milliseconds(300))
     }
@@ -68,7 +70,8 @@ extension World {
             switch kinds & 3 {
             case 0: flags.contains(.syn) ? flow.initial : flow.next
             case 1: flow.acknowledged
-            case 2: flow.acknowledged &+ offset * 16
+            // Ahead in pieces that don't overlap: lwIP keeps of such what is simplest.
+            case 2: flow.acknowledged &+ 1024 &- (flow.acknowledged &- flow.initial &- 1) % 1024 &+ offset % 4 * 1024
             default: flow.acknowledged &- offset
             }
         let acknowledging: UInt32 =
@@ -84,10 +87,10 @@ extension World {
             flags, at: sequence, acknowledging: acknowledging, window: 65535, count: count, options: [], urgent: 0)
     }
 
-    private func acknowledge(_ flow: Flow) {
+    private func acknowledge(_ flow: Flow, upTo acknowledged: UInt32) {
         send(
             flow.segment(
-                .ack, at: flow.acknowledged, acknowledging: flow.stackNext, window: 65535, count: 0, options: [],
+                .ack, at: flow.acknowledged, acknowledging: acknowledged, window: 65535, count: 0, options: [],
                 urgent: 0))
     }
 
@@ -96,7 +99,7 @@ extension World {
     fileprivate func settle() -> [UInt32] {
         let flows = compared.filter(\.isUndisturbed)
         for _ in 0..<40 {
-            for flow in flows { acknowledge(flow) }
+            for flow in flows { acknowledge(flow, upTo: flow.stackNext) }
             flush()
             pass(.milliseconds(300))
         }

@@ -57,6 +57,9 @@ final class Flow: TCPControlBlockDelegate {
     /// The first byte the stack sends, what it has sent, what it has acknowledged, and its window: as last heard.
     private var stackFirst: UInt32 = 0
     private(set) var stackNext: UInt32 = 0
+    /// The end of the data it has sent, and whether that has moved on since `takeNews`.
+    private(set) var stackDataNext: UInt32 = 0
+    private var hasNews = false
     private(set) var acknowledged: UInt32 = 0
     private(set) var window: UInt32 = 0
     private(set) var lastPacket: ByteBuffer?
@@ -142,6 +145,7 @@ final class Flow: TCPControlBlockDelegate {
         if tcp.flags.contains(.syn) {
             stackFirst = tcp.sequenceNumber &+ 1
             stackNext = stackFirst
+            stackDataNext = stackFirst
             if tcp.flags.contains(.ack) { answered = tcp.acknowledgmentNumber }
         }
         require(areBytes(data, at: tcp.sequenceNumber &- stackFirst), "the stack sends what was written")
@@ -149,11 +153,21 @@ final class Flow: TCPControlBlockDelegate {
         // One more for the FIN.
         require(end &- stackFirst <= written &+ 1 || tcp.segmentLength == 0, "the stack sends no more than was written")
         if Int32(bitPattern: end &- stackNext) > 0 { stackNext = end }
+        let dataEnd = tcp.sequenceNumber &+ UInt32(data.readableBytes)
+        if data.readableBytes > 0, Int32(bitPattern: dataEnd &- stackDataNext) > 0 {
+            stackDataNext = dataEnd
+            hasNews = true
+        }
         if tcp.flags.contains(.ack) {
             acknowledged = tcp.acknowledgmentNumber
             require(!isInStep || highest &- acknowledged < 1 << 31, "the stack acknowledges what was sent")
         }
         window = UInt32(tcp.window)
+    }
+
+    func takeNews() -> Bool {
+        defer { hasNews = false }
+        return hasNews
     }
 
     /// What there is to see of a connection, by both of its ends.
