@@ -140,6 +140,7 @@ final class Flow: TCPControlBlockDelegate {
         lastPacket = packet
         guard !tcp.flags.contains(.rst) else {
             isUndisturbed = false
+            hasNews = false
             return resets += 1
         }
         if tcp.flags.contains(.syn) {

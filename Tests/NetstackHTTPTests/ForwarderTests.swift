@@ -213,6 +213,72 @@ struct ForwarderTests {
         }
     }
 
+    /// The head is good, and has been handed on when the fault is met: one answer all the same, and no other request behind it.
+    @Test(arguments: ["x\r\n", "1\r\nab\r\n", "1\r\n"])
+    func answersAFaultInABodyOnce(_ body: String) async throws {
+        try await withForwarder { request in
+            for try await _ in request.body {}
+            return .init(body: .text("whole"))
+        } _: { stack, _ in
+            let connection = try await stack.connect(to: TransportAddress("\(Self.anywhere):80"))
+            try await connection.write(
+                ByteBuffer(string: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+            try await connection.closeWrite()
+            let answer = try await String(buffer: connection.readToEnd())
+            #expect(answer == "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            await connection.close()
+        }
+    }
+
+    @Test(arguments: ["1.0", "1.1"])
+    func answersAClientThatHasClosedItsSide(_ version: String) async throws {
+        try await withForwarder { _ in
+            .init(body: .text("."))
+        } _: { stack, _ in
+            let connection = try await stack.connect(to: TransportAddress("\(Self.anywhere):80"))
+            try await connection.write(ByteBuffer(string: "GET / HTTP/\(version)\r\nHost: a\r\n\r\n"))
+            try await connection.closeWrite()
+            try await #expect(String(buffer: connection.readToEnd()).hasSuffix("\r\n\r\n."))
+            await connection.close()
+        }
+    }
+
+    @Test func refusesAHeadThatIsTooLong() async throws {
+        try await withForwarder { _ in
+            .init()
+        } _: { stack, _ in
+            let field = "X: " + String(repeating: "a", count: 100_000) + "\r\n"
+            try await #expect(
+                answers(to: "GET / HTTP/1.1\r\nHost: a\r\n\(field)\r\n", over: stack)
+                    .hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+        }
+    }
+
+    /// RFC 9112 section 6.1: no chunks, and the end of the connection is that of the answer.
+    @Test func answersAClientOfHTTP10() async throws {
+        try await withForwarder { request in
+            request.head.path == "/stream"
+                ? .init(body: .stream(chunks(2) { ByteBuffer(string: "half") })) : .init(body: .text("."))
+        } _: { stack, _ in
+            try await #expect(
+                answers(to: "GET / HTTP/1.0\r\n\r\n", over: stack)
+                    == "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\n.")
+            try await #expect(
+                answers(to: "GET /stream HTTP/1.0\r\n\r\n", over: stack)
+                    == "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhalfhalf")
+        }
+    }
+
+    /// As a proxy's that passes on what it hears.
+    @Test(arguments: [100, 103] as [HTTPResponse.Status])
+    func answersAnInformationalStatusWith500(_ status: HTTPResponse.Status) async throws {
+        try await withForwarder { _ in
+            .init(status)
+        } _: { _, client in
+            try await #expect(client.get("http://\(Self.anywhere)/").status == .internalServerError)
+        }
+    }
+
     @Test func servesWithHandlersOfOthers() async throws {
         try await StackPair.with(farPromiscuous: true) { pair in
             let forwarder = HTTPOverTCPForwarder { channel in

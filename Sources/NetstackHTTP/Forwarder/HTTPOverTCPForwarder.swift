@@ -60,7 +60,8 @@ public struct HTTPOverTCPForwarder: Sendable {
         }
     }
 
-    /// Answers a request. An error is answered with status 500; one of a body that is being sent ends the connection.
+    /// Answers a request. An error is answered with status 500, and so is a status that is informational (1xx); an error of a
+    /// body that is being sent ends the connection.
     public typealias Handler = @Sendable (Request) async throws -> Response
 
     private typealias Service = @Sendable () async -> Void
@@ -68,7 +69,7 @@ public struct HTTPOverTCPForwarder: Sendable {
     private let logger: Logger
     private let initializer: @Sendable (any Channel) -> EventLoopFuture<Service>
 
-    /// Serves HTTP/1.1.
+    /// Serves HTTP/1.1, and HTTP/1.0 with one request for each connection.
     public init(logger: Logger = Logger(label: "netstack.http.forwarder"), handler: @escaping Handler) {
         self.init(logger: logger) { channel in
             channel.eventLoop.makeCompletedFuture { try HTTPServerConnection(channel) }

@@ -31,7 +31,10 @@ struct HTTPServerConnection: Sendable {
         guard let destination = channel.localAddress.flatMap(TransportAddress.init) else {
             throw ChannelError.unknownLocalAddress
         }
-        try channel.pipeline.syncOperations.configureHTTPServerPipeline()
+        // A client may say that it has no more to ask, and wait for its answer.
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: false)
+        try channel.pipeline.syncOperations.addHandler(HTTP1ServerHandler())
         try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
         connection = try Connection(wrappingChannelSynchronously: channel)
         self.source = source
@@ -70,7 +73,10 @@ struct HTTPServerConnection: Sendable {
         to request: Request, _ handler: HTTPOverTCPForwarder.Handler, _ logger: Logger
     ) async -> Response {
         do {
-            return try await handler(request)
+            let response = try await handler(request)
+            guard response.head.status.kind == .informational else { return response }
+            logger.warning("an answer can't be informational", metadata: ["status": "\(response.head.status)"])
+            return Response(.internalServerError)
         } catch {
             logger.warning("handler failed", metadata: ["path": "\(request.head.path ?? "")", "error": "\(error)"])
             return Response(.internalServerError)
@@ -88,7 +94,7 @@ struct HTTPServerConnection: Sendable {
             request.headerFields.askToClose || response.head.headerFields.askToClose || requests.awaitsPermission
         var head = response.head
         if isLast { head.headerFields[.connection] = "close" }
-        let mayHaveBody = head.status.kind != .informational && ![.noContent, .notModified].contains(head.status)
+        let mayHaveBody = ![.noContent, .notModified].contains(head.status)
         let hasBody = mayHaveBody && request.method != .head
         if hasBody { head.headerFields[.transferEncoding] = nil }
         // An answer to HEAD may tell of a length that its body, which does not go out, does not have.
