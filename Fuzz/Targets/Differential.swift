@@ -48,7 +48,7 @@ extension World {
         case 0...4: send(segmentAlike(of: flow, &script))
         case 5: open(flow)
         case 6: acknowledge(flow, upTo: flow.stackNext)
-        case 7: flow.read(upTo: Int(script.word()) + 1)
+        case 7: flow.readAll(upTo: Int(script.word()) + 1)
         case 8: flow.write(Int(script.word() & 0xfff))
         case 9: flow.block?.closeWrite()
         case 10: flow.block?.close()

@@ -215,6 +215,17 @@ final class Flow: TCPControlBlockDelegate {
         require(!isInStep || highest &- readNext < 1 << 31, "no more is read than the peer sent")
     }
 
+    /// Reads until so many bytes have come, or there are no more: in how many pieces is each TCP's own.
+    func readAll(upTo limit: Int) {
+        var rest = limit
+        while rest > 0 {
+            let before = readNext
+            read(upTo: rest)
+            if readNext == before { break }
+            rest -= Int(readNext &- before)
+        }
+    }
+
     func write(_ count: Int) {
         // To be told of room while writing changes nothing.
         guard !isWriting else { return }

@@ -73,6 +73,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
             block.release()
         }
         if block.waitsForRoom {
+            machine.limitBuffers(to: engine.largestWindow)
             engine.transmit(self)
             if room >= unsentLimit / 2 { block.gainedRoom() }
         }

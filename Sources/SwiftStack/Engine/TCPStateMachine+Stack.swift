@@ -10,8 +10,9 @@ extension TCPStateMachine {
     /// Bounds how far the buffers grow: by `share` of what the stack has for that, and by what the round trip can make use
     /// of. With fewer bytes than they begin with no link is worth more, and more than a processor's cache holds cost time.
     mutating func limitBuffers(to share: Int) {
-        // At a byte a nanosecond.
-        let useful = max(Int(lossDetection.minimumRoundTrip.nanoseconds), configuration.initialReceiveWindow)
+        let roundTrip = lossDetection.minimumRoundTrip.nanoseconds
+        // At a byte a nanosecond. One that is not known yet may be any.
+        let useful = roundTrip > 0 ? max(Int(roundTrip), configuration.initialReceiveWindow) : share
         configuration.maximumReceiveWindow = min(share, useful)
         configuration.maximumSendBuffer = min(share, useful)
     }

@@ -78,13 +78,21 @@ struct CongestionController {
         }
     }
 
-    /// The retransmission timer has expired: a single segment (RFC 5681 section 3.1).
-    mutating func collapse(segment: Int) { window = segment }
+    /// The retransmission timer has expired: a single segment (RFC 5681 section 3.1), and slow start from there.
+    mutating func collapse(segment: Int) {
+        window = segment
+        slowStart = HyStart()
+        if case .cubic(var algorithm) = avoidance {
+            algorithm.timedOut()
+            avoidance = .cubic(algorithm)
+        }
+    }
 
     /// Recovery governs the window for the time being (RFC 6937), or has ended and left it at ssthresh.
     mutating func set(window: Int, segment: Int) { self.window = max(window, segment) }
 
-    /// What was taken for congestion was none (RFC 4015 section 3.2).
+    /// What was taken for congestion was none (RFC 4015 section 3.2). CUBIC begins a curve where the window is now: with its old
+    /// one, as RFC 9438 section 4.9 has it, long paths that reorder lose 4 % (LossGrid).
     mutating func undoReduction() {
         guard let before = beforeReduction else { return }
         window = max(window, before.window)
@@ -99,10 +107,6 @@ struct CongestionController {
         slowStartThreshold = max(slowStartThreshold, window / 4 * 3)
         window = Self.initialWindow(segment: segment)
         slowStart = HyStart()
-        if case .cubic(var algorithm) = avoidance {
-            algorithm.restart()
-            avoidance = .cubic(algorithm)
-        }
     }
 
     /// No window of a peer is larger (RFC 7323 section 2.3).

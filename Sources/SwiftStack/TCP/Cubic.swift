@@ -13,6 +13,8 @@ struct Cubic {
     private var timeToMaximum = 0.0
     /// When the curve began; nil until congestion avoidance does.
     private var start: NIODeadline?
+    /// When the window last grew.
+    private var grewAt = NIODeadline.distantPast
     /// The part of a byte by which the window has still to grow.
     private var remainder = 0.0
 
@@ -26,7 +28,8 @@ struct Cubic {
     {
         let segmentLength = Double(max(segment, 1))
         let current = Double(window) / segmentLength
-        let begin = start ?? beginEpoch(at: now, window: current)
+        let begin = start.map { skipPause(until: now, roundTrip, since: $0) } ?? beginEpoch(at: now, window: current)
+        grewAt = now
         let elapsed = Double((now - begin).nanoseconds) * 1e-9
         let ahead = elapsed + Double(roundTrip.nanoseconds) * 1e-9 - timeToMaximum
         // Section 4.4 and 4.5: the target is what the curve says for a round trip later, within bounds.
@@ -55,8 +58,18 @@ struct Cubic {
         return Int(Double(window) * Self.reduction)
     }
 
-    /// Section 4.2: time in which nothing was sent is no time of the curve.
-    mutating func restart() { start = nil }
+    /// Section 4.8: the curve begins where the window is then.
+    mutating func timedOut() { maximumWindow = 0 }
+
+    /// Section 4.2: time in which the window was not made use of, and did not grow, is no time of the curve.
+    private mutating func skipPause(until now: NIODeadline, _ roundTrip: TimeAmount, since begin: NIODeadline)
+        -> NIODeadline
+    {
+        let pause = now - grewAt - roundTrip
+        guard pause > roundTrip else { return begin }
+        start = begin + pause
+        return begin + pause
+    }
 
     private mutating func beginEpoch(at now: NIODeadline, window: Double) -> NIODeadline {
         start = now

@@ -41,7 +41,9 @@ extension TCPStateMachine {
             countDuplicates(segment, isNew: isNew, isWindowSame: isWindowSame, &delivery)
         }
         undoIfSpurious(delivery, isNew: isNew)
-        checkTimeout(isNew: isNew, isDuplicate: !isNew && segment.length == 0)
+        // One that comes with data is none by RFC 5681 section 2, but where it reports what has arrived.
+        let reportsArrivals = !segment.options.sackBlocks.isEmpty && !isDuplicateReported
+        checkTimeout(isNew: isNew, isDuplicate: !isNew && (segment.length == 0 || reportsArrivals))
         enterRecoveryIfNeeded(flight: flight)
         if segment.flags.contains(.ece), conditions.contains(.ecn) { congestionExperienced(flight: flight) }
         // A partial acknowledgment is progress, though it says what was lost next (RFC 6582).
@@ -106,6 +108,8 @@ extension TCPStateMachine {
     /// What lies two gibibytes behind would count as ahead.
     private mutating func forgetOldMarks() {
         if sendUnacknowledged - recoveryPoint > 1 << 30 { recoveryPoint = sendUnacknowledged - 1 }
+        // A window later no duplicate of what was sent again is still on its way.
+        if case .none = recovery, sendUnacknowledged - recoveryPoint > largestSendWindow { firstRetransmissionAt = nil }
         if shortSegmentEnd < sendUnacknowledged { shortSegmentEnd = sendUnacknowledged }
         lossDetection.acknowledged(upTo: sendUnacknowledged)
     }
@@ -121,8 +125,10 @@ extension TCPStateMachine {
             blocks.count > 1 && TCPSequenceNumber(blocks[1].left) <= left && right <= TCPSequenceNumber(blocks[1].right)
         guard left < right, right <= sendNext, left < segment.acknowledgmentNumber || isInSecond else { return false }
         lossDetection.noteDuplicate(acknowledged: segment.acknowledgmentNumber, sendNext: sendNext)
-        // No more than what was sent again can have come twice.
-        if retransmittedLength > 0, right - left <= largestSendWindow { retransmittedLength -= right - left }
+        // Only of what was sent again it says that there was no need. The network makes duplicates as well.
+        if retransmittedLength > 0, retransmittedStart <= left, right <= retransmittedEnd {
+            retransmittedLength -= right - left
+        }
         return true
     }
 

@@ -34,7 +34,6 @@ extension TCPStateMachine {
             // Both have opened at once (section 3.5, figure 7).
             state = .synReceived
             pending.insert(.syn)
-            roundTrip.backOffs = 0
             return
         }
         establish(segment, now: now)
@@ -87,11 +86,11 @@ extension TCPStateMachine {
     private mutating func establish(_ segment: TCPSegment, now: NIODeadline) {
         let backOffs = roundTrip.backOffs
         // Karn's algorithm, unless timestamps tell which SYN was answered (RFC 6298 section 3).
-        if backOffs == 0 {
+        if backOffs == 0, !conditions.contains(.synRepeated) {
             measure(now - lastSentAt, isRoundOver: true, now: now)
         } else if let sample = echoedRoundTrip(segment, now: now) {
             measure(sample, isRoundOver: true, now: now)
-        } else {
+        } else if backOffs > 0 {
             roundTrip.assumeSlowPath()
         }
         let initialWindow =
@@ -180,6 +179,7 @@ extension TCPStateMachine {
         } else if segment.flags.contains(.ack) {
             challenge(now: now)
         } else {
+            conditions.insert(.synRepeated)
             pending.insert(.syn)
         }
     }

@@ -215,6 +215,9 @@ extension TCPStateMachine {
             retransmissions.retransmitted(from: segment.sequenceNumber, length: length, now: now)
             pathSearch?.retransmitted(from: segment.sequenceNumber, length: length, now: now)
             if firstRetransmissionAt == nil, isRecovering { firstRetransmissionAt = now }
+            let (start, end) = (segment.sequenceNumber, segment.sequenceNumber + length)
+            retransmittedStart = retransmittedLength > 0 && retransmittedStart < start ? retransmittedStart : start
+            retransmittedEnd = retransmittedLength > 0 && end < retransmittedEnd ? retransmittedEnd : end
             retransmittedLength += length
             // The time-out is for this one from now on: else a long round trip would end every recovery by it.
             if segment.sequenceNumber == sendUnacknowledged { timers.retransmission = now + retransmissionTimeout }

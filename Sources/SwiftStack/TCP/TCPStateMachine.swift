@@ -84,6 +84,8 @@ package struct TCPStateMachine {
         static let confirmsReduction = Conditions(rawValue: 8192)
         /// The connection was opened passively.
         static let passive = Conditions(rawValue: 16384)
+        /// The SYN-ACK was sent again, and not for a time-out: which of them an acknowledgment is of can't be told.
+        static let synRepeated = Conditions(rawValue: 32768)
     }
 
     package var configuration: TCPConfiguration
@@ -145,9 +147,12 @@ package struct TCPStateMachine {
     /// The most that was in flight in the round that ends with `flightRoundEnd`.
     var largestFlight = 0
     var flightRoundEnd: TCPSequenceNumber
-    /// Of this recovery: when the first segment was sent again, and what of all those has not come back as a duplicate.
+    /// Of this recovery: when the first segment was sent again, what of all those has not come back as a duplicate, and where
+    /// they lie.
     var firstRetransmissionAt: NIODeadline?
     var retransmittedLength = 0
+    var retransmittedStart: TCPSequenceNumber
+    var retransmittedEnd: TCPSequenceNumber
     /// How often the timer has expired with no answer at all.
     var unansweredTimeouts: UInt8 = 0
 
@@ -225,6 +230,8 @@ package struct TCPStateMachine {
         sendNext = initial + 1
         shortSegmentEnd = initial
         recoveryPoint = initial
+        retransmittedStart = initial
+        retransmittedEnd = initial
         flightRoundEnd = initial
         sendMaximumSegmentSize = configuration.defaultMaximumSegmentSize
         receiveMaximumSegmentSize = configuration.defaultMaximumSegmentSize

@@ -126,6 +126,39 @@ struct HandshakeTests {
             """)
     }
 
+    /// Karn's algorithm: which SYN-ACK is acknowledged can't be told, so the time-out is still the first.
+    @Test func aSYNACKThatWasSentAgainMeasuresNothing() {
+        play(
+            """
+            accept
+            < S 0:0(0) win 65535 <mss 1000>
+            > S. 0:0(0) ack 1
+            +0.5 < S 0:0(0) win 65535 <mss 1000>
+            > * ack 1
+            +0.1 < . 1:1(0) ack 1
+            write 500
+            > P. 1:501(500)
+            +1.0 > P. 1:501(500)
+            """)
+    }
+
+    /// The same where SYNs cross.
+    @Test func aSYNThatWasSentAgainBeforeItCrossedMeasuresNothing() {
+        play(
+            """
+            connect
+            > S 0:0(0)
+            1.0 > S 0:0(0)
+            3.0 > S 0:0(0)
+            4.0 < S 0:0(0) win 65535 <mss 1000>
+            > S. 0:0(0) ack 1
+            +0.1 < . 1:1(0) ack 1
+            write 500
+            > P. 1:501(500)
+            +3.0 > P. 1:501(500)
+            """)
+    }
+
     /// RFC 9293 section 3.10.7.4: the SYN came twice, the answer got lost.
     @Test func aSYNThatComesAgainIsAnswered() {
         play(

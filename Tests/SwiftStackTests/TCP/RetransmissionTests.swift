@@ -353,4 +353,38 @@ struct RetransmissionTests {
             skip
             """)
     }
+
+    /// … also where it comes with data of the peer's own, and says so by SACK.
+    @Test func aTimeoutForALossIsNoneTakenBackByWhatComesWithData() {
+        play(
+            """
+            established
+            write 20000
+            > data 1:10001
+            * > . 10001:11001(1000)
+            * > . 1:1001(1000)
+            +0.01 < . ack 1001
+            > data 11001:13001
+            +0.1 < P. 1:101(100) ack 1001 <sack 11001:13001>
+            > . 1001:2001(1000)
+            skip
+            """)
+    }
+
+    /// The network makes duplicates, too: of what was not sent again they say nothing.
+    @Test func aDuplicateOfAnotherSegmentTakesNoReductionBack() {
+        play(
+            """
+            established
+            write 10000
+            > data 1:10001
+            +0.1 < . ack 1 <sack 1001:10001>
+            > . 1:1001(1000)
+            +0.1 < . ack 10001
+            write 20000
+            > data 10001:17001
+            +0.05 < . ack 10001 <sack 5001:6001>
+            expect nothing for 0.04
+            """)
+    }
 }
