@@ -104,7 +104,10 @@ final class Flow: TCPControlBlockDelegate {
         _ flags: TCPHeader.Flags, at sequence: UInt32, acknowledging: UInt32, window: UInt16, count: Int,
         options: [UInt8], urgent: UInt16
     ) -> ByteBuffer {
-        if flags.contains(.rst) { isUndisturbed = false }
+        if flags.contains(.rst) {
+            isUndisturbed = false
+            hasNews = false
+        }
         let start = flags.contains(.syn) ? sequence &+ 1 : sequence
         var end = start &+ UInt32(truncatingIfNeeded: count)
         let isFIN = flags.contains(.fin)

@@ -313,6 +313,60 @@ struct HostTests {
         }
     }
 
+    /// Dials that have no connection yet count as well.
+    @Test func dialsBeyondTheLimitOfConnectionsThrow() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.connections = 1
+        let dialler = LibP2PHost(configuration: .quiet(limits))
+        try await withHosts { _, far, address in
+            let other = try await far.listen(on: .loopback(.v4))
+            await far.allow(dialler.peerID)
+            let dials = [address, other].map { place in Task { _ = try await dialler.connect(to: place) } }
+            var refused: [LibP2PError] = []
+            for dial in dials {
+                do throws(any Error) {
+                    try await dial.value
+                } catch let error as LibP2PError {
+                    refused.append(error)
+                }
+            }
+            #expect(refused == [.limitReached(what: "connections", limit: 1)])
+            #expect(await dialler.counters.connectionsRefused == 1)
+            await dialler.shutdown()
+        }
+    }
+
+    @Test func aDialToWhomSaysNothingIsGivenUp() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.handshakeTime = .milliseconds(50)
+        let dialler = LibP2PHost(configuration: .quiet(limits))
+        let server = try KernelServer { _ = try? $0.readToEnd() }
+        await #expect(throws: LibP2PError.timedOut(what: "the handshake")) {
+            try await dialler.connect(to: Multiaddr("/ip4/127.0.0.1/tcp/\(server.port)"))
+        }
+        #expect(await dialler.counters.handshakesTimedOut == 1)
+        await dialler.shutdown()
+    }
+
+    /// What has no limit in the settings has one in the protocol.
+    @Test func windowsWithoutALimitAreBorne() async throws {
+        var limits = LibP2PHost.Limits()
+        limits.streamWindowBytes = .max
+        limits.connectionWindowBytes = .max
+        try await withHosts(limits: limits) { near, far, address in
+            await far.handle("/test/count/1") { stream in
+                var count = 0
+                while let bytes = try await stream.read() { count += bytes.readableBytes }
+                try await stream.write(ByteBuffer(string: "\(count)"))
+            }
+            let stream = try await near.openStream(to: address, protocols: ["/test/count/1"])
+            try await stream.write(ByteBuffer(repeating: 1, count: 1 << 20))
+            try await stream.closeWrite()
+            #expect(try await stream.read() == ByteBuffer(string: "\(1 << 20)"))
+            await stream.close()
+        }
+    }
+
     @Test func aHandshakeThatTakesTooLongIsGivenUp() async throws {
         var limits = LibP2PHost.Limits()
         limits.handshakeTime = .milliseconds(50)
@@ -396,6 +450,23 @@ struct HostTests {
         channel.pipeline.fireChannelWritabilityChanged()
         #expect(reads.count == before + 2)
         #expect(try channel.finish().isClean)
+    }
+
+    /// As some implementations do: they have nothing to say to identify, and no more pings.
+    @Test func aPeerThatHasClosedItsSideIsAnswered() async throws {
+        try await withHosts { near, far, address in
+            let ping = try await near.openStream(to: address, protocols: ["/ipfs/ping/1.0.0"])
+            try await ping.write(ByteBuffer(repeating: 7, count: 32))
+            try await ping.closeWrite()
+            #expect(try await ping.read() == ByteBuffer(repeating: 7, count: 32))
+            #expect(try await ping.read() == nil)
+            await ping.close()
+            let identify = try await near.openStream(to: address, protocols: ["/ipfs/id/1.0.0"])
+            try await identify.closeWrite()
+            #expect(try await identify.read() != nil)
+            #expect(try await identify.read() == nil)
+            await identify.close()
+        }
     }
 
     @Test func aHostSaysWhatItIs() async throws {

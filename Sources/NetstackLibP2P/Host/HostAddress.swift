@@ -7,15 +7,19 @@ import Netstack
 
 enum HostAddress {
     /// Looks up the name if it is one, off the event loop.
-    static func resolve(_ address: Multiaddr, on eventLoop: any EventLoop) -> EventLoopFuture<SocketAddress> {
+    ///
+    /// - Returns: at least one.
+    static func resolve(
+        _ address: Multiaddr, within time: TimeAmount, on eventLoop: any EventLoop
+    ) -> EventLoopFuture<[SocketAddress]> {
         if address.isDiallable, let port = address.port {
             switch address.components.first {
             case .ip4(let ip):
-                return eventLoop.makeCompletedFuture { try TransportAddress(.v4(ip), port).socketAddress() }
+                return eventLoop.makeCompletedFuture { try [TransportAddress(.v4(ip), port).socketAddress()] }
             case .ip6(let ip):
-                return eventLoop.makeCompletedFuture { try TransportAddress(.v6(ip), port).socketAddress() }
-            case .dns4(let name): return look(up: name, AF_INET, port, for: address, on: eventLoop)
-            case .dns6(let name): return look(up: name, AF_INET6, port, for: address, on: eventLoop)
+                return eventLoop.makeCompletedFuture { try [TransportAddress(.v6(ip), port).socketAddress()] }
+            case .dns4(let name): return look(up: name, AF_INET, port, for: address, within: time, on: eventLoop)
+            case .dns6(let name): return look(up: name, AF_INET6, port, for: address, within: time, on: eventLoop)
             case .tcp, .p2p, nil: break
             }
         }
@@ -26,23 +30,41 @@ enum HostAddress {
     }
 
     private static func look(
-        up name: String, _ family: CInt, _ port: UInt16, for place: Multiaddr, on eventLoop: any EventLoop
-    ) -> EventLoopFuture<SocketAddress> {
-        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) {
-            var hints = addrinfo()
-            hints.ai_family = family
-            hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-            var list: UnsafeMutablePointer<addrinfo>?
-            let code = getaddrinfo(name, "\(port)", &hints, &list)
-            defer { if let list { freeaddrinfo(list) } }
-            guard code == 0, let first = list?.pointee, let address = first.ai_addr else {
-                throw LibP2PError.unreachable(place, reason: String(cString: gai_strerror(code)))
-            }
+        up name: String, _ family: CInt, _ port: UInt16, for place: Multiaddr, within time: TimeAmount,
+        on eventLoop: any EventLoop
+    ) -> EventLoopFuture<[SocketAddress]> {
+        let result = eventLoop.makePromise(of: [SocketAddress].self)
+        // The resolver itself can't be stopped.
+        let timer = eventLoop.scheduleTask(in: time) { result.fail(LibP2PError.timedOut(what: "a lookup of \(name)")) }
+        result.futureResult.whenComplete { _ in timer.cancel() }
+        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { try look(up: name, family, port, for: place) }
+            .cascade(to: result)
+        return result.futureResult
+    }
+
+    private static func look(
+        up name: String, _ family: CInt, _ port: UInt16, for place: Multiaddr
+    ) throws -> [SocketAddress] {
+        var hints = addrinfo()
+        hints.ai_family = family
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(name, "\(port)", &hints, &list)
+        defer { if let list { freeaddrinfo(list) } }
+        var endpoints: [SocketAddress] = []
+        var next = list
+        while let entry = next?.pointee {
+            next = entry.ai_next
+            guard let address = entry.ai_addr else { continue }
             // The list lives until this returns, and its family says what it points to.
-            if family == AF_INET {
-                return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }
-            }
-            return address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) }
+            endpoints.append(
+                family == AF_INET
+                    ? address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }
+                    : address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) })
         }
+        guard code == 0, !endpoints.isEmpty else {
+            throw LibP2PError.unreachable(place, reason: String(cString: gai_strerror(code)))
+        }
+        return endpoints
     }
 }

@@ -31,6 +31,8 @@ final class HostCore {
     private var upgrading: [ObjectIdentifier: any Channel] = [:]
     private var acceptedHandshakes = 0
     private var connectionCount = 0
+    /// Dials that have no channel yet.
+    private var dialCount = 0
     private var isShutDown = false
 
     init(_ identity: Identity, _ configuration: LibP2PHost.Configuration, _ eventLoop: any EventLoop) {
@@ -69,7 +71,7 @@ final class HostCore {
     func listen(on address: Multiaddr) -> EventLoopFuture<Multiaddr> {
         guard !isShutDown else { return eventLoop.makeFailedFuture(LibP2PError.closed) }
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        return HostAddress.resolve(address, on: eventLoop).flatMap { socketAddress in
+        return HostAddress.resolve(address, within: limits.handshakeTime, on: eventLoop).flatMap { endpoints in
             ServerBootstrap(group: reach.eventLoop)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -78,7 +80,7 @@ final class HostCore {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try reach.value.accept(channel) }
                 }
-                .bind(to: socketAddress)
+                .bind(to: endpoints[0])
         }.flatMapThrowing { channel in
             guard let bound = channel.localAddress.flatMap(TransportAddress.init) else { throw LibP2PError.closed }
             let address = Multiaddr(bound)
@@ -100,7 +102,7 @@ final class HostCore {
             counters.handshakesRefused += 1
             throw .limitReached(what: "handshakes", limit: limits.handshakes)
         }
-        guard connectionCount < limits.connections else {
+        guard connectionCount + dialCount < limits.connections else {
             counters.connectionsRefused += 1
             throw .limitReached(what: "connections", limit: limits.connections)
         }
@@ -119,18 +121,17 @@ final class HostCore {
             return eventLoop.makeSucceededFuture(NIOLoopBound(connection, eventLoop: eventLoop))
         }
         if let dial = dials[address] { return dial }
-        guard connectionCount < limits.connections else {
+        guard connectionCount + dialCount < limits.connections else {
+            counters.connectionsRefused += 1
             return eventLoop.makeFailedFuture(
                 LibP2PError.limitReached(what: "connections", limit: limits.connections))
         }
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        let dial = HostAddress.resolve(address, on: eventLoop).flatMap { socketAddress in
-            ClientBootstrap(group: reach.eventLoop)
-                .connectTimeout(reach.value.limits.handshakeTime)
-                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .channelOption(.writeBufferWaterMark, value: StreamLinkListener.waterMark)
-                .channelOption(.recvAllocator, value: StreamLinkListener.allocator)
-                .connect(to: socketAddress)
+        dialCount += 1
+        let dial = HostAddress.resolve(address, within: limits.handshakeTime, on: eventLoop).flatMap { endpoints in
+            reach.value.connect(to: endpoints[...])
+        }.always { _ in
+            reach.value.dialCount -= 1
         }.flatMapErrorThrowing { error in
             throw error is LibP2PError ? error : LibP2PError.unreachable(address, reason: "\(error)")
         }.flatMap { channel in
@@ -142,6 +143,20 @@ final class HostCore {
             if case .success(let connection) = result { connection.value.dialled = address }
         }
         return dial
+    }
+
+    /// To one after the other, until one answers.
+    private func connect(to endpoints: ArraySlice<SocketAddress>) -> EventLoopFuture<any Channel> {
+        guard let endpoint = endpoints.first else { return eventLoop.makeFailedFuture(LibP2PError.closed) }
+        let reach = NIOLoopBound(self, eventLoop: eventLoop)
+        let attempt = ClientBootstrap(group: eventLoop)
+            .connectTimeout(limits.handshakeTime)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.writeBufferWaterMark, value: StreamLinkListener.waterMark)
+            .channelOption(.recvAllocator, value: StreamLinkListener.allocator)
+            .connect(to: endpoint)
+        let others = endpoints.dropFirst()
+        return others.isEmpty ? attempt : attempt.flatMapError { _ in reach.value.connect(to: others) }
     }
 
     // MARK: Connections
@@ -160,7 +175,7 @@ final class HostCore {
         result.assumeIsolated().whenComplete { [self] result in
             upgrading[ObjectIdentifier(channel)] = nil
             switch result {
-            case .success(let connection): opened(connection.value)
+            case .success(let connection): opened(connection.value, role)
             case .failure(let error): failed(channel, error)
             }
         }
@@ -168,9 +183,14 @@ final class HostCore {
         return result
     }
 
-    private func opened(_ connection: PeerConnection) {
-        counters.connections += 1
+    private func opened(_ connection: PeerConnection, _ role: PeerConnection.Role) {
         let peer = connection.peer
+        // It may have been taken off the list since it said who it is.
+        guard role.isDialler || allowedPeers.contains(peer) else {
+            counters.peersRefused += 1
+            return connection.close()
+        }
+        counters.connections += 1
         connections[peer, default: []].append(connection)
         logger.debug("connected", metadata: ["peer": "\(peer)"])
         connection.channel.closeFuture.assumeIsolated().whenComplete { [self] _ in
@@ -219,10 +239,9 @@ final class HostCore {
 
     /// Sets up a stream of a peer, whose protocol has been agreed on.
     func serve(_ protocolID: String, on channel: any Channel, of peer: PeerID) throws {
-        if let setUp = handlers[protocolID] {
-            try setUp(channel, peer)
-        } else {
-            try Self.basics[protocolID]?(self, channel)
-        }
+        if let setUp = handlers[protocolID] { return try setUp(channel, peer) }
+        // A peer may have nothing more to say before it has heard the answer.
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        try Self.basics[protocolID]?(self, channel)
     }
 }

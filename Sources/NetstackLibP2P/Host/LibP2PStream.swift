@@ -72,7 +72,7 @@ public final class LibP2PStream: Sendable {
     /// - Throws: as `read`.
     public func closeWrite() async throws { try await channel.close(mode: .output) }
 
-    /// Closes both directions. What was written is still delivered.
+    /// Closes both directions. What was written is still delivered; but if bytes of the peer's are unread, it sees a reset.
     public func close() async { try? await channel.close() }
 
     /// Ends the stream at once: the peer sees a reset, and what it does not have yet is lost.

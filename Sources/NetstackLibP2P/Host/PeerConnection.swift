@@ -189,7 +189,8 @@ extension YamuxLimits {
     init(_ limits: LibP2PHost.Limits) {
         self.init()
         inboundStreams = limits.streamsPerConnection
-        streamWindowBytes = max(limits.streamWindowBytes, YamuxStream.initialWindow)
-        connectionWindowBytes = max(limits.connectionWindowBytes, 0)
+        // No window is larger than its field in a frame, nor are all of them together than makes sense.
+        streamWindowBytes = min(max(limits.streamWindowBytes, YamuxStream.initialWindow), Int(UInt32.max))
+        connectionWindowBytes = min(max(limits.connectionWindowBytes, 0), 1 << 48)
     }
 }

@@ -114,7 +114,13 @@ package final class NoiseHandler: ChannelDuplexHandler {
     }
 
     private func deliver(_ plaintext: ByteBuffer, _ context: ChannelHandlerContext) {
-        if plaintext.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(plaintext)) }
+        guard plaintext.readableBytes > 0 else { return }
+        var plaintext = plaintext
+        // Of messages that are mostly overhead little comes out, and whoever keeps it would keep room for all of them.
+        if plaintext.storageCapacity > 4096, plaintext.readableBytes < plaintext.storageCapacity / 2 {
+            plaintext.shrinkBufferCapacity(to: plaintext.readableBytes)
+        }
+        context.fireChannelRead(wrapInboundOut(plaintext))
     }
 
     // MARK: Writing

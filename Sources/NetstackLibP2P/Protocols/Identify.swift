@@ -13,9 +13,9 @@ private final class IdentifyResponder: ChannelInboundHandler {
     init(_ message: ByteBuffer) { self.message = message }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        context.writeAndFlush(wrapOutboundOut(message), promise: nil)
-        // The channel closes when the peer does.
-        context.close(mode: .output, promise: nil)
+        let channel = context.channel
+        // Not before: the peer may have closed its side, and then whatever waits would go with the channel.
+        context.writeAndFlush(wrapOutboundOut(message)).whenComplete { _ in channel.close(promise: nil) }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {}

@@ -36,6 +36,15 @@ package final class PingResponder: ChannelDuplexHandler {
         context.flush()
         context.fireChannelReadComplete()
     }
+
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            let channel = context.channel
+            // Behind all answers.
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
 }
 
 extension LibP2PHost {

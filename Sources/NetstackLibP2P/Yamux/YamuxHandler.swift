@@ -130,14 +130,19 @@ package final class YamuxHandler: ChannelInboundHandler {
         context.fireChannelWritabilityChanged()
     }
 
+    /// A socket's own error tells whether the peer was written to first, and streams nothing.
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(error)
+        end(error as? LibP2PError ?? ending)
         context.fireErrorCaught(error)
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
-        end(session.peerGoAway.map { .goAway(code: $0) } ?? (session.wentAway ? .closed : LibP2PError.disconnected))
+        end(ending)
         context.fireChannelInactive()
+    }
+
+    private var ending: LibP2PError {
+        session.peerGoAway.map { .goAway(code: $0) } ?? (session.wentAway ? .closed : .disconnected)
     }
 
     private func end(_ error: any Error) {
