@@ -72,9 +72,9 @@ extension World {
         let offset = kinds & 2 == 0 ? 0 : UInt32(script.byte())
         let sequence: UInt32 =
             switch kinds & 3 {
-            case 0: flags.contains(.syn) ? flow.initial : flow.next
+            case 0: flags.contains(.syn) ? flow.initial : flow.acknowledged
             case 1: flow.acknowledged
-            // Ahead in pieces that don't overlap: lwIP keeps of such what is simplest.
+            // Ahead in pieces that are the same or apart: of others lwIP keeps what is simplest.
             case 2: flow.acknowledged &+ 1024 &- (flow.acknowledged &- flow.initial &- 1) % 1024 &+ offset % 4 * 1024
             default: flow.acknowledged &- offset
             }
@@ -84,7 +84,7 @@ extension World {
             case 2: flow.stackNext &+ 1 &+ UInt32(script.byte())
             default: flow.stackNext &- UInt32(script.byte())
             }
-        let count = kinds & 0x10 == 0 ? 0 : Int(script.byte()) * 4
+        let count = kinds & 0x10 == 0 ? 0 : kinds & 3 == 2 ? 1024 : Int(script.byte()) * 4
         let end = sequence &+ UInt32(count) &+ (flags.contains(.syn) ? 1 : 0) &+ (flags.contains(.fin) ? 1 : 0)
         guard flow.agrees(end, isFIN: flags.contains(.fin)) else { return nil }
         return flow.segment(

@@ -49,6 +49,30 @@ import Testing
         }
     }
 
+    /// As with a socket whose buffer is full: written later, and not lost.
+    @Test func datagramsThatFindTheLinkFullWait() async throws {
+        try await StackPair.with(mtu: 1500) { pair in
+            let sink = try await pair.far.openUDP(port: 0)
+            let destination = try TransportAddress(StackPair.farAddress, sink.localAddress.port).socketAddress()
+            let channel = try await NetstackDatagramBootstrap(stack: pair.near).connect(to: destination).get()
+            let before = try await pair.near.statistics(of: 1)
+            let written = try await channel.sync { channel in
+                let promises = (0..<2000).map { _ in channel.eventLoop.makePromise(of: Void.self) }
+                for promise in promises { channel.write(pattern(1400), promise: promise) }
+                channel.flush()
+                #expect(!channel.isWritable)
+                return promises.map(\.futureResult)
+            }
+            for future in written { try await future.get() }
+            let after = try await pair.near.statistics(of: 1)
+            #expect(after.packetsSent - before.packetsSent == 2000)
+            #expect(after.linkFullDropped == 0)
+            #expect(channel.isWritable)
+            try await channel.close()
+            await sink.close()
+        }
+    }
+
     @Test func aHostMayBeTheTextOfAnAddress() async throws {
         try await StackPair.with { pair in
             let (server, address) = try await listen(pair)

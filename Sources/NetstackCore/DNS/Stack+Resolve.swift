@@ -120,7 +120,8 @@ extension Stack {
             deadline.cancel()
             socket.end(.closed)
         }
-        try socket.send(query.encoded(), to: server)
+        // With a full link it is as good as lost, and comes again.
+        _ = try socket.sendIfThereIsRoom(query.encoded(), to: server)
         while true {
             let datagram: UDPDatagram
             do {

@@ -65,6 +65,7 @@ package final class NetworkInterface {
     let linkEndWaiters: LoopWaiters
     /// Those who wait for the link to take more datagrams, and whether they were last before connections.
     let roomWaiters: LoopWaiters
+    private var waitingSockets: [UDPSocketCore] = []
     private var datagramsGoFirst = false
 
     init(
@@ -89,7 +90,7 @@ package final class NetworkInterface {
         driver.stop()
         linkError = linkError ?? .linkDown(reason: nil)
         linkEndWaiters.resumeAll()
-        roomWaiters.resumeAll()
+        resumeDatagrams()
         stopped?()
         stopped = nil
         tcpHandler = nil
@@ -133,6 +134,22 @@ package final class NetworkInterface {
         refused.append(block)
     }
 
+    /// Lets a socket wait for the link to take more datagrams.
+    func enqueue(_ socket: UDPSocketCore) {
+        guard !socket.waitsForLink else { return }
+        socket.waitsForLink = true
+        waitingSockets.append(socket)
+    }
+
+    private var datagramsWait: Bool { !roomWaiters.isEmpty || !waitingSockets.isEmpty }
+
+    private func resumeDatagrams() {
+        roomWaiters.resumeAll()
+        let sockets = waitingSockets
+        waitingSockets = []
+        for socket in sockets { socket.linkDrained() }
+    }
+
     /// Whether a segment may leave. Those with data that may not are tried again when the link has drained: that is how a
     /// slow link makes TCP writers wait. Acknowledgments and resets may exceed the limit, but not by much.
     package func admits(dataCount: Int) -> Bool { !(dataCount > 0 && isFull) && backlog < 2 * linkBacklogLimit }
@@ -168,7 +185,7 @@ package final class NetworkInterface {
 
     /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
     private func retryIfDrained() {
-        guard !refused.isEmpty || !roomWaiters.isEmpty, driver.backlog < linkBacklogLimit else { return }
+        guard !refused.isEmpty || datagramsWait, driver.backlog < linkBacklogLimit else { return }
         later { $0.linkDrained() }
     }
 
@@ -186,9 +203,9 @@ extension NetworkInterface: LinkReceiver {
     }
 
     package func linkDrained() {
-        if !roomWaiters.isEmpty {
-            roomWaiters.resumeAll()
-            // Those are tasks, and come after connections, which would leave them no room: so every other time these wait.
+        if datagramsWait {
+            resumeDatagrams()
+            // Those of tasks come after connections, which would leave them no room: so every other time these wait.
             datagramsGoFirst.toggle()
             if datagramsGoFirst { return later { $0.retryRefused() } }
         }
@@ -213,7 +230,7 @@ extension NetworkInterface: LinkReceiver {
         let failure = NetstackError.linkDown(reason: reason)
         linkError = failure
         stack.linkEnded(of: self, failure)
-        roomWaiters.resumeAll()
+        resumeDatagrams()
         linkEndWaiters.resumeAll(error == nil ? .success(()) : .failure(failure))
     }
 }

@@ -228,7 +228,7 @@ extension StackCore {
             else { return }
             afterTurn { block.end(failure, tellPeer: false) }
         } else if let socket = sockets.match(local) {
-            afterTurn { socket.fail(failure) }
+            afterTurn { socket.fail(failure, for: remote) }
         }
     }
 

@@ -67,11 +67,14 @@ package final class UDPSocketCore {
     private let limit: Int
     private var queue: Deque<UDPDatagram> = []
     private var queuedBytes = 0
-    private var pendingError: NetstackError?
+    private var pendingError: (error: NetstackError, destination: TransportAddress)?
+    /// Whether a NIC has it among those that wait for its link.
+    var waitsForLink = false
     /// Why it has ended.
     package private(set) var ended: NetstackError?
     private let waiters: LoopWaiters
-    /// Called on the event loop when there is a datagram or an error to take, and when the socket has ended.
+    /// Called on the event loop when there is a datagram or an error to take, when a full link takes more, and when the socket
+    /// has ended.
     package var changed: (() -> Void)?
 
     init(_ binding: PortBinding, stack: StackCore) {
@@ -83,10 +86,16 @@ package final class UDPSocketCore {
 
     package var localAddress: TransportAddress { binding.transportAddress }
 
-    /// Sends a datagram, or drops and counts it when the link is full.
-    package func send(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) {
-        let (stack, nic, datagram) = try prepare(payload, to: destination)
-        try stack.send(datagram, on: nic)
+    /// Sends a datagram, or returns false where the link is full: `changed` tells when it is not.
+    package func sendOrWait(_ payload: ByteBuffer, to destination: TransportAddress) throws(NetstackError) -> Bool {
+        guard let nic = try sendIfThereIsRoom(payload, to: destination) else { return true }
+        nic.enqueue(self)
+        return false
+    }
+
+    func linkDrained() {
+        waitsForLink = false
+        changed?()
     }
 
     /// Sends a datagram, or returns whose link is full.
@@ -128,10 +137,11 @@ package final class UDPSocketCore {
         return datagram
     }
 
-    /// Takes the error that has come back for a datagram.
-    package func takeError() -> NetstackError? {
+    /// Takes the error that has come back for a datagram to `destination`, or to any.
+    package func takeError(for destination: TransportAddress? = nil) -> NetstackError? {
         defer { pendingError = nil }
-        return pendingError
+        guard let pendingError, destination == nil || destination == pendingError.destination else { return nil }
+        return pendingError.error
     }
 
     func receive(isolation: isolated any Actor = #isolation) async throws -> UDPDatagram {
@@ -144,8 +154,8 @@ package final class UDPSocketCore {
     }
 
     /// Reports an ICMP error with the next receive.
-    func fail(_ error: NetstackError) {
-        pendingError = error
+    func fail(_ error: NetstackError, for destination: TransportAddress) {
+        pendingError = (error, destination)
         waiters.resumeFirst()
         changed?()
     }

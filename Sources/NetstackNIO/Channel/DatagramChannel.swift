@@ -48,8 +48,9 @@ final class DatagramChannel: StackChannel, @unchecked Sendable {
     private func socketChanged() {
         if let failure = socket?.ended { return fail(failure) }
         // As with sockets, errors that ICMP brings are for those with one peer: others would not know which it is about.
-        if let error = socket?.takeError(), peer != nil { pipeline.syncOperations.fireErrorCaught(error) }
+        if let peer, let error = socket?.takeError(for: peer) { pipeline.syncOperations.fireErrorCaught(error) }
         deliver()
+        writeFlushed()
     }
 
     // MARK: Options
@@ -98,8 +99,9 @@ final class DatagramChannel: StackChannel, @unchecked Sendable {
     }
 
     override func send(_ write: inout PendingWrites.Write, more: Bool) throws {
-        guard let destination = write.destination else { return }
-        try socket?.send(write.bytes, to: destination)
+        guard let socket, let destination = write.destination, try socket.sendOrWait(write.bytes, to: destination) else {
+            return
+        }
         write.bytes.moveReaderIndex(to: write.bytes.writerIndex)
     }
 
