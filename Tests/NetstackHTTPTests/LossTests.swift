@@ -1,4 +1,4 @@
-// What is under a request goes away: its link, or its whole stack.
+// What carries a request goes away: its link, the whole stack, or the client.
 
 import HTTPTypes
 import NIOConcurrencyHelpers
@@ -10,7 +10,7 @@ import Testing
 
 struct LossTests {
     enum Loss: CaseIterable {
-        case link, stack
+        case link, stack, client
     }
 
     /// How far a request has come by then.
@@ -33,9 +33,14 @@ struct LossTests {
             switch loss {
             case .link: try await pair.near.removeNIC(1)
             case .stack: await pair.near.shutdown()
+            case .client: await client.shutdown()
             }
+            // After a client's shutdown nothing of it is left.
+            if loss == .client { #expect(await pair.near.connectionCount == 0) }
             await #expect { try await request.value } throws: { error in
-                switch (loss, (error as? HTTPClientError)?.underlying as? NetstackError) {
+                let error = error as? HTTPClientError
+                if case .clientShutDown? = error { return loss == .client }
+                return switch (loss, error?.underlying as? NetstackError) {
                 case (.link, .linkDown), (.stack, .stackShutDown): true
                 default: false
                 }

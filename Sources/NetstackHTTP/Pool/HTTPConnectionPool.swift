@@ -19,6 +19,8 @@ final class HTTPConnectionPool: Sendable {
     private let dialer: any HTTPDialer
     private let configuration: HTTPClient.Configuration
     private let ledger: NIOLockedValueBox<Ledger>
+    /// Connections that are being opened.
+    private let openings = NIOLockedValueBox<[ObjectIdentifier: Task<HTTPTransport, any Error>]>([:])
     /// Made when the first https URL is fetched: reading the trusted roots takes a while.
     private let tls = NIOLockedValueBox<NIOSSLContext?>(nil)
 
@@ -80,8 +82,9 @@ final class HTTPConnectionPool: Sendable {
                     return .failure(HTTPClientError.tooManyWaitingRequests(limit: limit))
                 }
                 if let outcome { waiter.resume(with: outcome) }
-                // A cancellation before this point found nobody in line.
+                // A cancellation before this point found nobody in line, and so did the timer.
                 if Task.isCancelled { fail(ticket, origin, CancellationError()) }
+                if NIODeadline.now() >= deadline { fail(ticket, origin, HTTPClientError.timedOut(.connect)) }
             }
         } onCancel: {
             fail(ticket, origin, CancellationError())
@@ -113,9 +116,7 @@ final class HTTPConnectionPool: Sendable {
         configuration.logger.debug("connecting", metadata: ["origin": "\(origin)"])
         let transport: HTTPTransport
         do {
-            let tls = origin.scheme == .https ? try tlsContext() : nil
-            let channel = try await dialer.dial(host: origin.host, port: origin.port, deadline: deadline)
-            transport = try await setUp(channel, tls, origin, deadline: deadline)
+            transport = try await dial(origin, deadline: deadline)
         } catch {
             update { $0.failedToOpen(origin) }
             throw Self.failure(error, origin)
@@ -139,6 +140,28 @@ final class HTTPConnectionPool: Sendable {
             }
             if !session.channel.isActive { didClose(session: session.id, origin) }
             return try await openStream(of: session)
+        }
+    }
+
+    /// Connects, and establishes TLS, in a task that the shutdown cancels.
+    private func dial(_ origin: HTTPOrigin, deadline: NIODeadline) async throws -> HTTPTransport {
+        let opening = Task {
+            let tls = origin.scheme == .https ? try tlsContext() : nil
+            let channel = try await dialer.dial(host: origin.host, port: origin.port, deadline: deadline)
+            return try await setUp(channel, tls, origin, deadline: deadline)
+        }
+        let ticket = Ticket()
+        openings.withLockedValue { $0[ObjectIdentifier(ticket)] = opening }
+        defer { openings.withLockedValue { $0[ObjectIdentifier(ticket)] = nil } }
+        if !isOpen { opening.cancel() }
+        do {
+            return try await withTaskCancellationHandler {
+                try await opening.value
+            } onCancel: {
+                opening.cancel()
+            }
+        } catch is CancellationError where !isOpen {
+            throw HTTPClientError.clientShutDown
         }
     }
 
@@ -218,12 +241,15 @@ final class HTTPConnectionPool: Sendable {
 
     /// Closes all connections and waits until they are closed. What they were carrying fails.
     func shutDown() async {
+        let openings = openings.withLockedValue { Array($0.values) }
         for channel in closeAll() { try? await channel.closeFuture.get() }
+        for opening in openings { _ = await opening.result }
     }
 
     @discardableResult
     private func closeAll() -> [any Channel] {
         let (connections, sessions, waiters) = ledger.withLockedValue { $0.shutDown() }
+        for opening in openings.withLockedValue({ Array($0.values) }) { opening.cancel() }
         for waiter in waiters { waiter.resume(throwing: HTTPClientError.clientShutDown) }
         for connection in connections { connection.close(HTTPClientError.clientShutDown) }
         for session in sessions { session.close(HTTPClientError.clientShutDown) }

@@ -99,7 +99,8 @@ final class DatagramChannel: StackChannel, @unchecked Sendable {
     }
 
     override func send(_ write: inout PendingWrites.Write, more: Bool) throws {
-        guard let socket, let destination = write.destination, try socket.sendOrWait(write.bytes, to: destination) else {
+        guard let socket, let destination = write.destination, try socket.sendOrWait(write.bytes, to: destination)
+        else {
             return
         }
         write.bytes.moveReaderIndex(to: write.bytes.writerIndex)
