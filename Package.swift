@@ -140,7 +140,7 @@ let package = Package(
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "Netstack", nio], swiftSettings: settings),
         .testTarget(
             name: "NetstackTests",
-            dependencies: ["Netstack", "TestSupport", nio, nioPosix, concurrencyHelpers],
+            dependencies: ["Netstack", "SwiftStack", "TestSupport", nio, nioPosix, concurrencyHelpers],
             swiftSettings: settings),
         .testTarget(
             name: "SwiftStackTests", dependencies: ["NetstackCore", "SwiftStack", nio],

@@ -131,6 +131,14 @@ final class Flow: TCPControlBlockDelegate {
         return packet
     }
 
+    /// What the stack has not acknowledged up to `end`, once more.
+    func segmentAgain(upTo end: UInt32) -> ByteBuffer {
+        let isFIN = finish == end
+        return segment(
+            isFIN ? [.ack, .fin] : .ack, at: acknowledged, acknowledging: stackNext, window: 65535,
+            count: Int(end &- acknowledged) - (isFIN ? 1 : 0), options: [], urgent: 0)
+    }
+
     /// Whether a segment up to `end` leaves the stream with one end: which one counts is not for a peer to say that tells of
     /// several.
     func agrees(_ end: UInt32, isFIN: Bool) -> Bool {

@@ -7,10 +7,10 @@ import NetstackCore
 final class SwiftEngine: TCPEngine {
     /// Connections whose timers run before the event loop does something else: as many as take a tenth of a millisecond.
     private static let timerBatch = 128
-    private static let defaults = TCPConfiguration()
 
     private let eventLoop: any EventLoop
     private let limits: Stack.Limits
+    private let defaults: TCPConfiguration
     private let start: NIODeadline
     /// What others can't guess about initial sequence numbers (RFC 6528 section 3).
     private let secret: UInt64 = .random(in: 0...(.max))
@@ -27,9 +27,10 @@ final class SwiftEngine: TCPEngine {
     /// Connections that are not in TIME-WAIT.
     private var count = 0
 
-    init(on eventLoop: any EventLoop, limits: Stack.Limits) {
+    init(on eventLoop: any EventLoop, limits: Stack.Limits, _ settings: SwiftTCPSettings) {
         self.eventLoop = eventLoop
         self.limits = limits
+        defaults = settings.configuration
         start = eventLoop.now
     }
 
@@ -38,8 +39,8 @@ final class SwiftEngine: TCPEngine {
     /// How far the buffers of a connection may grow: they share what the stack has for that.
     var largestWindow: Int {
         min(
-            Self.defaults.maximumReceiveWindow,
-            Self.defaults.initialReceiveWindow + limits.windowBytes / max(count, 1))
+            defaults.maximumReceiveWindow,
+            defaults.initialReceiveWindow + limits.windowBytes / max(count, 1))
     }
 
     // MARK: Turns
@@ -121,7 +122,7 @@ final class SwiftEngine: TCPEngine {
     }
 
     private func configuration(of id: TCPControlBlock.ID, on nic: NetworkInterface) -> TCPConfiguration {
-        var configuration = Self.defaults
+        var configuration = defaults
         let version = id.remote.address.version
         configuration.maximumSegmentSize = Int(nic.maximumSegmentSize(version))
         if version == .v6 { configuration.defaultMaximumSegmentSize = 1220 }
