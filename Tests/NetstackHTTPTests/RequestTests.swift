@@ -86,9 +86,7 @@ struct RequestTests {
 
     @Test func failsAsTheStreamDoes() async throws {
         struct Failure: Error {}
-        let closed = Event()
         try await RawServer.run { connection in
-            defer { closed.happen() }
             try await connection.untilClosed()
         } while: { server in
             try await HTTPClient.with { client in
@@ -96,7 +94,7 @@ struct RequestTests {
                 await #expect(throws: Failure.self) {
                     _ = try await client.post(server.url(), body: .stream(chunks))
                 }
-                await closed.wait()
+                await server.ended.wait()
             }
         }
     }
