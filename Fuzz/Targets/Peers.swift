@@ -59,11 +59,13 @@ extension FuzzTarget {
                     let message = try side.write(ByteBuffer(string: "payload"))
                     if isHonest { _ = try peer.read(message) }
                 } else if script.byte() & 3 != 0, isHonest {
-                    _ = try side.read(peer.write(ByteBuffer(string: "payload")))
+                    // Encrypted as it should be, and signed by nobody.
+                    let payload = ByteBuffer(bytes: script.take(Int(script.byte())))
+                    _ = try side.read(peer.write(payload))
+                    if let key = side.peerStaticKey { _ = try? NoisePayload.verify(payload, for: key) }
                 } else {
                     isHonest = false
-                    let payload = try side.read(ByteBuffer(bytes: script.take(Int(script.byte()))))
-                    if let key = side.peerStaticKey { _ = try? NoisePayload.verify(payload, for: key) }
+                    _ = try side.read(ByteBuffer(bytes: script.take(Int(script.byte()))))
                 }
             } catch {
                 return try Finding.require(!isHonest, "an honest handshake succeeds")
