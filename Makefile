@@ -34,7 +34,7 @@ ON_STACKS := NetstackHTTPTests NetstackTests|NetstackLinksTests|NetstackNIOTests
 PAIRS := swift lwip,swift swift,lwip
 
 test-stacks: setup
-	for stacks in $(PAIRS); do for tests in $(foreach tests,$(ON_STACKS),'$(tests)'); do \
+	for stacks in $(PAIRS); do for tests in $(ON_STACKS:%='%'); do \
 	    STACKS=$$stacks $(SWIFT) test --filter "$$tests" $(MODE) || exit 1; \
 	done; done
 

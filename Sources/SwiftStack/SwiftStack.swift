@@ -39,7 +39,7 @@ public struct SwiftTCPSettings: Sendable {
 
     var configuration: TCPConfiguration {
         var configuration = TCPConfiguration()
-        configuration.congestionControl = congestionControl == .cubic ? .cubic : .newReno
+        configuration.congestionControl = congestionControl
         configuration.minimumRetransmissionTimeout = TimeAmount(
             min(max(minimumRetransmissionTimeout, .milliseconds(1)), .seconds(60)))
         configuration.userTimeout = userTimeout.map {

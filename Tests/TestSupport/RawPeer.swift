@@ -46,14 +46,18 @@ package struct RawPeer: Sendable {
     /// - Returns: the header of the stack's SYN-ACK.
     @discardableResult
     package mutating func handshake(window: UInt16, options: [UInt8] = []) async throws -> TCPHeader {
-        try await endpoint.write(
-            tcpPacket(
-                .syn, from: source, to: Self.stackAddress, sequence: first &- 1, window: window, options: options))
+        try await sendSYN(window: window, options: options)
         // One that was heard before is of the connection before, sent again.
         let before = stackFirst &- 1
         let answer = try await heardSYN { $0.flags == [.syn, .ack] && $0.sequenceNumber != before }
         try await send(.ack, window: window)
         return answer
+    }
+
+    package func sendSYN(window: UInt16, options: [UInt8] = []) async throws {
+        try await endpoint.write(
+            tcpPacket(
+                .syn, from: source, to: Self.stackAddress, sequence: first &- 1, window: window, options: options))
     }
 
     /// Waits for the stack's SYN, or SYN-ACK.

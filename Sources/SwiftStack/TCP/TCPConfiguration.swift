@@ -45,9 +45,7 @@ package struct TCPConfiguration: Sendable {
     /// The most data of one outgoing segment, in bytes: cut on its way out (see `TCPOutgoingSegment`).
     package var maximumOutgoingLength = 60 << 10
 
-    package enum CongestionControl: Sendable {
-        case cubic, newReno
-    }
+    package typealias CongestionControl = SwiftTCPSettings.CongestionControl
 
     package init() {}
 }

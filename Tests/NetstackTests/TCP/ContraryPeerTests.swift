@@ -22,8 +22,7 @@ import Testing
     @Test func aSYNACKWithDataInAnswerToASYNACKMovesNoData() async throws {
         try await RawPeer.with { stack, listener, endpoint in
             var peer = RawPeer(endpoint)
-            try await endpoint.write(
-                tcpPacket(.syn, from: peer.source, to: RawPeer.stackAddress, sequence: peer.first &- 1, window: 65535))
+            try await peer.sendSYN(window: 65535)
             try await peer.heardSYN()
             try await peer.send([.syn, .ack], at: 0 &- 1, window: 65535, payload: pattern(100, from: 7))
             // The SYN-ACK may have been sent again meanwhile.
@@ -42,8 +41,7 @@ import Testing
     @Test func anAcknowledgmentFromOutsideTheWindowOpensNothing() async throws {
         try await RawPeer.with { stack, listener, endpoint in
             var peer = RawPeer(endpoint)
-            try await endpoint.write(
-                tcpPacket(.syn, from: peer.source, to: RawPeer.stackAddress, sequence: peer.first &- 1, window: 65535))
+            try await peer.sendSYN(window: 65535)
             try await peer.heardSYN()
             try await peer.send(.ack, at: 0 &- 1000, window: 65535)
             // The SYN-ACK may have been sent again meanwhile.
@@ -200,8 +198,7 @@ import Testing
             #expect(answer.header.flags == [.syn, .ack])
             #expect(try await stack.statistics(of: 1).synDropped == 100 - 16)
             var honest = RawPeer(endpoint)
-            try await endpoint.write(
-                tcpPacket(.syn, from: honest.source, to: RawPeer.stackAddress, sequence: honest.first &- 1))
+            try await honest.sendSYN(window: 1000)
             while try await stack.statistics(of: 1).synDropped <= 100 - 16 { await Task.yield() }
             try await endpoint.write(
                 tcpPacket(.rst, from: RawPeer(endpoint, port: 10_015).source, to: RawPeer.stackAddress, sequence: 2))
