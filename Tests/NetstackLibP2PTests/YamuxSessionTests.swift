@@ -18,6 +18,12 @@ struct YamuxSessionTests {
             session = YamuxSession(role, limits: limits) { [clock] in clock.now }
         }
 
+        /// A session and its streams refer to each other until it ends.
+        deinit {
+            session.end(LibP2PError.closed)
+            _ = session.takeNews()
+        }
+
         func wait(_ time: TimeAmount) { clock.now = clock.now + time }
 
         func receive(_ frame: YamuxFrame, _ data: [UInt8] = []) throws {
