@@ -12,7 +12,7 @@ import Testing
 
 struct HostTests {
     /// Runs `body` with a host that listens and one that it lets in, and shows that nothing stays of either.
-    private func withHosts(
+    func withHosts(
         _ version: IPVersion = .v4, limits: LibP2PHost.Limits = .init(),
         _ body: @Sendable (_ near: LibP2PHost, _ far: LibP2PHost, _ address: Multiaddr) async throws -> Void
     ) async throws {

@@ -1,11 +1,19 @@
-// From a multiaddr to the address of a socket.
+// Between multiaddrs and the addresses of sockets.
 
 import Glibc
-import NIOCore
+package import NIOCore
 import NIOPosix
-import Netstack
+package import Netstack
 
-enum HostAddress {
+package enum HostAddress {
+    /// Whom a connection from there counts for: the address, or with IPv6 the /64 that a host may choose addresses from
+    /// (RFC 7934). Nil if it is not of an IP version.
+    package static func source(_ address: SocketAddress) -> IPAddress? {
+        guard case .v6(let ip)? = TransportAddress(address)?.address else { return TransportAddress(address)?.address }
+        // A socket at `::` takes IPv4 as well.
+        return ip.embeddedIPv4.map { .v4($0) } ?? .v6(IPv6Address(rawValue: ip.rawValue & ~UInt128(UInt64.max)))
+    }
+
     /// Looks up the name if it is one, off the event loop.
     ///
     /// - Returns: at least one.

@@ -29,7 +29,9 @@ final class HostCore {
     private var dials: [Multiaddr: EventLoopFuture<NIOLoopBound<PeerConnection>>] = [:]
     /// Channels whose handshake is under way.
     private var upgrading: [ObjectIdentifier: any Channel] = [:]
-    private var acceptedHandshakes = 0
+    private var acceptedHandshakes: SourceQuota
+    private var acceptedConnections: SourceQuota
+    /// Those accepted and those dialled.
     private var connectionCount = 0
     /// Dials that have no channel yet.
     private var dialCount = 0
@@ -39,6 +41,8 @@ final class HostCore {
         self.identity = identity
         self.eventLoop = eventLoop
         limits = configuration.limits
+        acceptedHandshakes = SourceQuota(limits.handshakes)
+        acceptedConnections = SourceQuota(limits.connections)
         allowedPeers = configuration.allowedPeers
         agentVersion = configuration.agentVersion
         logger = configuration.logger
@@ -98,17 +102,22 @@ final class HostCore {
     /// - Throws: what has the channel closed.
     private func accept(_ channel: any Channel) throws(LibP2PError) {
         guard !isShutDown else { throw .closed }
-        guard acceptedHandshakes < limits.handshakes else {
+        guard let source = channel.remoteAddress.flatMap(HostAddress.source) else { throw .disconnected }
+        guard acceptedHandshakes.hasRoom(for: source) else {
             counters.handshakesRefused += 1
-            throw .limitReached(what: "handshakes", limit: limits.handshakes)
+            throw .limitReached(what: "handshakes", limit: limits.handshakes.total)
         }
-        guard connectionCount + dialCount < limits.connections else {
+        guard hasRoomForConnection, acceptedConnections.hasRoom(for: source) else {
             counters.connectionsRefused += 1
-            throw .limitReached(what: "connections", limit: limits.connections)
+            throw .limitReached(what: "connections", limit: limits.connections.total)
         }
-        acceptedHandshakes += 1
-        upgrade(channel, .listener).assumeIsolated().whenComplete { [self] _ in acceptedHandshakes -= 1 }
+        acceptedHandshakes.add(source)
+        acceptedConnections.add(source)
+        upgrade(channel, .listener).assumeIsolated().whenComplete { [self] _ in acceptedHandshakes.remove(source) }
+        channel.closeFuture.assumeIsolated().whenComplete { [self] _ in acceptedConnections.remove(source) }
     }
+
+    private var hasRoomForConnection: Bool { connectionCount + dialCount < limits.connections.total }
 
     // MARK: Dialling
 
@@ -121,10 +130,10 @@ final class HostCore {
             return eventLoop.makeSucceededFuture(NIOLoopBound(connection, eventLoop: eventLoop))
         }
         if let dial = dials[address] { return dial }
-        guard connectionCount + dialCount < limits.connections else {
+        guard hasRoomForConnection else {
             counters.connectionsRefused += 1
             return eventLoop.makeFailedFuture(
-                LibP2PError.limitReached(what: "connections", limit: limits.connections))
+                LibP2PError.limitReached(what: "connections", limit: limits.connections.total))
         }
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
         dialCount += 1

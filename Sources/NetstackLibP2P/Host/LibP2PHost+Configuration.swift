@@ -2,6 +2,7 @@
 
 public import Logging
 public import NIOCore
+public import Netstack
 
 extension LibP2PHost {
     /// How a host is set up.
@@ -21,10 +22,11 @@ extension LibP2PHost {
 
     /// Bounds on what peers can make a host hold. What exceeds one is counted in ``Counters``.
     public struct Limits: Sendable {
-        /// Connections in all, made and accepted. Beyond: dials throw, and accepted ones are closed at once.
-        public var connections = 256
-        /// Connections of peers whose handshake is under way. Beyond: they are closed at once.
-        public var handshakes = 32
+        /// Connections in all, made and accepted, and those accepted from each source: an IPv4 address, or a /64 of IPv6.
+        /// Beyond: dials throw, and accepted ones are closed at once.
+        public var connections = Bound(total: 256, perSource: 64)
+        /// Connections of peers whose handshake is under way, in all and of each source. Beyond: they are closed at once.
+        public var handshakes = Bound(total: 32, perSource: 8)
         /// How long a connection's handshake, or the negotiation of a stream's protocol, may take.
         public var handshakeTime = TimeAmount.seconds(10)
         /// Streams that the peer of a connection may have open. Beyond: they are reset.
