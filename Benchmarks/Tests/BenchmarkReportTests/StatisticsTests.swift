@@ -48,4 +48,15 @@ import Testing
         #expect(Set(Plan.cells).count == Plan.cells.count)
         #expect(Plan.cells.count > 100)
     }
+
+    @Test(arguments: [
+        (Subject.stack, Subject.swiftStack), (.nioStack, .nioSwiftStack), (.tunnel, .swiftTunnel),
+        (.tunnelTCP, .swiftTunnelTCP), (.tunnelUnix, .swiftTunnelUnix), (.tunnelLibP2P, .swiftTunnelLibP2P),
+    ])
+    func tablesHaveALineForEachTCP(_ lwIP: Subject, _ swift: Subject) {
+        #expect(Plan.cells.contains { $0.subject == swift })
+        for section in Plan.sections {
+            #expect(section.subjects.contains(lwIP) == section.subjects.contains(swift), "\(section.title)")
+        }
+    }
 }

@@ -2,10 +2,11 @@
 
 package enum Plan {
     private static let stacks: [Subject] = [.cLoop, .stack, .swiftStack, .gvisor]
-    private static let channels: [Subject] = [.nioKernel, .nioStack]
+    private static let channels: [Subject] = [.nioKernel, .nioStack, .nioSwiftStack]
     private static let libP2P: [Subject] = [.libP2P, .chaCha20Poly1305]
     private static let tunnels: [Subject] = [
-        .tunnel, .swiftTunnel, .tunnelTCP, .tunnelUnix, .tunnelLibP2P, .gvisorTunnel,
+        .tunnel, .swiftTunnel, .tunnelTCP, .swiftTunnelTCP, .tunnelUnix, .swiftTunnelUnix, .tunnelLibP2P,
+        .swiftTunnelLibP2P, .gvisorTunnel,
     ]
 
     package static let sections = [

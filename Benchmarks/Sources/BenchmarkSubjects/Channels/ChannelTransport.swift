@@ -36,8 +36,8 @@ struct StackChannels: ChannelTransport {
     private let client: NetstackHost
     private let server: NetstackHost
 
-    init(mtu: Int, roundTrip: Duration) async throws {
-        (client, server) = try await NetstackHost.pair(.lwIP, mtu: mtu, roundTrip: roundTrip)
+    init(_ tcp: TCPImplementation, mtu: Int, roundTrip: Duration) async throws {
+        (client, server) = try await NetstackHost.pair(tcp, mtu: mtu, roundTrip: roundTrip)
     }
 
     func serve(_ initializer: @escaping Initializer) async throws -> SocketAddress {

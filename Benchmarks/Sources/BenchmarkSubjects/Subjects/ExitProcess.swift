@@ -5,6 +5,7 @@ import NIOCore
 import Netstack
 package import NetstackLibP2P
 import NetstackLinks
+import SwiftStack
 import VNI
 
 package enum ExitProcess {
@@ -12,12 +13,19 @@ package enum ExitProcess {
         case tcp, unix, libp2p
     }
 
+    /// What does TCP at both ends of the tunnel.
+    package enum StackKind: String, Sendable, CaseIterable {
+        case lwip, swift
+
+        var implementation: TCPImplementation { self == .lwip ? .lwIP : .swift }
+    }
+
     /// Listens, prints where on a line of its own, and forwards for the first link until that ends. A second line tells
     /// that it does.
     ///
     /// - Parameter peer: the entrance, where the link is one of libp2p.
-    package static func run(_ kind: LinkKind, mtu: Int, peer: PeerID?) async throws {
-        if kind == .libp2p { return try await run(overLibP2PFrom: peer, mtu: mtu) }
+    package static func run(_ stack: StackKind, over kind: LinkKind, mtu: Int, peer: PeerID?) async throws {
+        if kind == .libp2p { return try await run(stack, overLibP2PFrom: peer, mtu: mtu) }
         let path = "/tmp/vni-bench-\(getpid()).sock"
         let listener: StreamLinkListener
         if kind == .tcp {
@@ -31,19 +39,19 @@ package enum ExitProcess {
         fflush(nil)
         for await link in listener {
             unlink(path)
-            try await forward(link, mtu: mtu)
+            try await forward(link, stack, mtu: mtu)
             break
         }
         await listener.close()
     }
 
-    private static func run(overLibP2PFrom peer: PeerID?, mtu: Int) async throws {
+    private static func run(_ stack: StackKind, overLibP2PFrom peer: PeerID?, mtu: Int) async throws {
         let host = LibP2PHost()
         if let peer { await host.allow(peer) }
         let (ended, end) = AsyncStream<Never>.makeStream()
         await host.acceptLinks { link, _ in
             defer { end.finish() }
-            try await forward(link, mtu: mtu)
+            try await forward(link, stack, mtu: mtu)
         }
         print(try await host.listen(on: Multiaddr("/ip4/127.0.0.1/tcp/0")))
         fflush(nil)
@@ -51,8 +59,8 @@ package enum ExitProcess {
         await host.shutdown()
     }
 
-    private static func forward(_ link: StreamLink, mtu: Int) async throws {
-        let exit = try await Tunnel.exit(link, mtu: mtu)
+    private static func forward(_ link: StreamLink, _ stack: StackKind, mtu: Int) async throws {
+        let exit = try await Tunnel.exit(link, stack.implementation, mtu: mtu)
         print("open")
         fflush(nil)
         try? await exit.waitForLinkEnd()

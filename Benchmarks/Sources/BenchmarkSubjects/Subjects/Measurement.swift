@@ -22,10 +22,14 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
         }
         return server
     }
-    func measureTunnel(over link: ExitProcess.LinkKind) async throws -> Reading {
+    func measureTunnel(_ stack: ExitProcess.StackKind, over link: ExitProcess.LinkKind) async throws -> Reading {
         guard roundTrip == .zero else { return .unsupported("the delay link is within one process") }
         let server = try kernelServer()
-        return try await measure(Tunnel(over: link, mtu: cell[.mtu]), cell, seconds, server)
+        return try await measure(Tunnel(stack, over: link, mtu: cell[.mtu]), cell, seconds, server)
+    }
+    func measureChannels(_ tcp: TCPImplementation) async throws -> Reading {
+        let channels = try await StackChannels(tcp, mtu: cell[.mtu], roundTrip: roundTrip)
+        return try await ChannelTrial(transport: channels, cell: cell, seconds: seconds).run()
     }
     switch cell.subject {
     case .kernel:
@@ -43,15 +47,17 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
     case .swiftTunnel:
         let server = try kernelServer()
         return try await measure(Tunnel(.swift, mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
-    case .tunnelTCP: return try await measureTunnel(over: .tcp)
-    case .tunnelUnix: return try await measureTunnel(over: .unix)
-    case .tunnelLibP2P: return try await measureTunnel(over: .libp2p)
+    case .tunnelTCP: return try await measureTunnel(.lwip, over: .tcp)
+    case .swiftTunnelTCP: return try await measureTunnel(.swift, over: .tcp)
+    case .tunnelUnix: return try await measureTunnel(.lwip, over: .unix)
+    case .swiftTunnelUnix: return try await measureTunnel(.swift, over: .unix)
+    case .tunnelLibP2P: return try await measureTunnel(.lwip, over: .libp2p)
+    case .swiftTunnelLibP2P: return try await measureTunnel(.swift, over: .libp2p)
     case .nioKernel:
         guard roundTrip == .zero else { return .unsupported("the kernel's loopback has no delay") }
         return try await ChannelTrial(transport: KernelChannels(), cell: cell, seconds: seconds).run()
-    case .nioStack:
-        let channels = try await StackChannels(mtu: cell[.mtu], roundTrip: roundTrip)
-        return try await ChannelTrial(transport: channels, cell: cell, seconds: seconds).run()
+    case .nioStack: return try await measureChannels(.lwIP)
+    case .nioSwiftStack: return try await measureChannels(.swift)
     case .libP2P:
         guard roundTrip == .zero else { return .unsupported("the kernel's loopback has no delay") }
         // Hosts go with stacks, whose first lets the C library keep memory: without, page faults double what both cost.

@@ -40,11 +40,12 @@ struct Tunnel {
     }
 
     /// The exit in a process of its own, at the other end of a link.
-    init(over kind: ExitProcess.LinkKind, mtu: Int) async throws {
+    init(_ stack: ExitProcess.StackKind, over kind: ExitProcess.LinkKind, mtu: Int) async throws {
         let host = kind == .libp2p ? LibP2PHost() : nil
         let peer = host.map { ["--peer", "\($0.peerID)"] } ?? []
         let process = try ChildProcess(
-            ChildProcess.itself, ["exit", "--link", kind.rawValue, "--mtu", "\(mtu)"] + peer)
+            ChildProcess.itself,
+            ["exit", "--stack", stack.rawValue, "--link", kind.rawValue, "--mtu", "\(mtu)"] + peer)
         guard let place = process.readLine() else { throw Fault("the exit's process did not start") }
         let link =
             if let host {
@@ -55,15 +56,14 @@ struct Tunnel {
                 try await StreamLink.connect(unixDomainSocketPath: place)
             }
         guard process.readLine() != nil else { throw Fault("the exit did not open") }
-        entrance = try await VirtualInterface(.init(mode: .entrance, mtu: mtu, logger: .silent), link: link)
+        entrance = try await VirtualInterface(
+            .init(mode: .entrance, mtu: mtu, logger: .silent), link: link, stack: stack.implementation)
         exit = nil
         self.process = process
         self.host = host
     }
 
-    static func exit(
-        _ link: some Link, _ tcp: TCPImplementation = .lwIP, mtu: Int
-    ) async throws -> VirtualInterface {
+    static func exit(_ link: some Link, _ tcp: TCPImplementation, mtu: Int) async throws -> VirtualInterface {
         let exit = try await VirtualInterface(.init(mode: .exit, mtu: mtu, logger: .silent), link: link, stack: tcp)
         try exit.exposeRoute(CIDRBlock(exposed), to: .v4(.loopback))
         return exit

@@ -9,14 +9,16 @@ struct Exit: AsyncParsableCommand {
         abstract: "Forwards what comes over a link to this machine's loopback, until the link ends.",
         shouldDisplay: false)
 
+    @Option var stack: ExitProcess.StackKind
     @Option var link: ExitProcess.LinkKind
     @Option var mtu: Int
     @Option(transform: { try PeerID($0) }) var peer: PeerID?
 
     func run() async throws {
         raiseDescriptorLimit()
-        try await ExitProcess.run(link, mtu: mtu, peer: peer)
+        try await ExitProcess.run(stack, over: link, mtu: mtu, peer: peer)
     }
 }
 
+extension ExitProcess.StackKind: ExpressibleByArgument {}
 extension ExitProcess.LinkKind: ExpressibleByArgument {}
