@@ -236,13 +236,15 @@ static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t 
 /// Whether the data of a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte
 /// untrimmed, aborts later if that overran the window, and puts no limit on how many pieces it queues. A sender that
 /// honours the window sends nothing that is refused here.
-static inline int clwip_tcp_may_receive(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
+typedef enum { clwip_tcp_fits, clwip_tcp_exceeds_window, clwip_tcp_exceeds_queue } clwip_tcp_room;
+
+static inline clwip_tcp_room clwip_tcp_may_receive(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
     enum { most_out_of_order = 256 };
     int queued = 0;
-    if (pcb->state == SYN_SENT || length == 0 || TCP_SEQ_LEQ(sequence, pcb->rcv_nxt)) return 1;
-    if (TCP_SEQ_GT(sequence + length, pcb->rcv_nxt + pcb->rcv_wnd)) return 0;
+    if (pcb->state == SYN_SENT || length == 0 || TCP_SEQ_LEQ(sequence, pcb->rcv_nxt)) return clwip_tcp_fits;
+    if (TCP_SEQ_GT(sequence + length, pcb->rcv_nxt + pcb->rcv_wnd)) return clwip_tcp_exceeds_window;
     for (const struct tcp_seg *segment = pcb->ooseq; segment; segment = segment->next) queued++;
-    return queued < most_out_of_order;
+    return queued < most_out_of_order ? clwip_tcp_fits : clwip_tcp_exceeds_queue;
 }
 
 /// Opens the receive window by `count` bytes, to `limit` at most, and announces it when a quarter has become free.

@@ -180,15 +180,18 @@ final class LwIPEngine: TCPEngine {
         case clwip_tcp_take: break
         case clwip_tcp_abort:
             lend(connection, of: block) { tcp_abandon($0, 1) }
-            return
+            return nic.statistics.drop(.closed)
         default:
+            nic.statistics.drop(reason(for: run, length, pcb))
             if verdict == clwip_tcp_acknowledge_only || verdict == clwip_tcp_challenge && connection.mayChallenge() {
                 lend(connection, of: block, clwip_tcp_acknowledge)
             }
-            return nic.statistics.unacceptableDropped += 1
+            return
         }
-        guard clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) != 0 else {
-            return nic.statistics.windowDropped += 1
+        switch clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) {
+        case clwip_tcp_exceeds_window: return nic.statistics.drop(.window)
+        case clwip_tcp_exceeds_queue: return nic.statistics.drop(.outOfOrder)
+        default: break
         }
         if run.tcp.flags.contains(.syn), block.isOpening { connection.peerAnnounced(run.tcp, run.ip.version) }
         let isNext = length == 0 || clwip_tcp_is_next(pcb, run.tcp.sequenceNumber, length) != 0
@@ -200,14 +203,28 @@ final class LwIPEngine: TCPEngine {
         if run.data.count > 1 { owing.append(connection) }
     }
 
+    /// Why `clwip_tcp_judge` does not let lwIP see a segment.
+    private func reason(
+        for run: TCPSegmentRun, _ length: UInt32, _ pcb: UnsafeMutablePointer<tcp_pcb>
+    ) -> DropReason {
+        if run.flags.contains(.rst) { return .reset }
+        if run.flags.contains(.syn) { return .synchronized }
+        guard clwip_tcp_is_acceptable(pcb, run.tcp.sequenceNumber, length) == 0 else { return .acknowledgment }
+        guard length > 0 else { return .sequence }
+        return Int32(bitPattern: run.tcp.sequenceNumber &- pcb.pointee.rcv_nxt) < 0 ? .duplicate : .window
+    }
+
     /// Takes in what is of no connection: at most of one in TIME-WAIT.
     private func receive(_ run: TCPSegmentRun, of batch: ByteBuffer, on nic: NetworkInterface) {
         guard let interface = interfaces[nic.id] else { return }
         let id = run.connection(on: nic)
-        guard timeWait[id] != nil else { return give(run, of: batch, on: interface) }
+        guard timeWait[id] != nil else {
+            nic.statistics.drop(.noConnection)
+            return give(run, of: batch, on: interface)
+        }
         // RFC 5961 section 4.2. lwIP answers a SYN in the window with a reset.
         if run.flags.contains(.syn), !run.flags.contains(.rst) {
-            nic.statistics.unacceptableDropped += 1
+            nic.statistics.drop(.synchronized)
             lendTimeWait(id, clwip_tcp_acknowledge)
         } else {
             lendTimeWait(id) { _ in give(run, of: batch, on: interface) }

@@ -66,7 +66,7 @@ import Testing
             for future in written { try await future.get() }
             let after = try await pair.near.statistics(of: 1)
             #expect(after.packetsSent - before.packetsSent == 2000)
-            #expect(after.linkFullDropped == 0)
+            #expect(after.dropped[.linkFull] == 0)
             #expect(channel.isWritable)
             try await channel.close()
             await sink.close()

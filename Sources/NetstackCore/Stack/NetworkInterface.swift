@@ -3,36 +3,6 @@
 import DequeModule
 package import NIOCore
 
-/// What a NIC has moved and dropped since it was created.
-public struct NICStatistics: Sendable, Hashable {
-    /// Packets that the link has delivered.
-    public var packetsReceived = 0
-    /// Bytes of those packets, with their IP headers.
-    public var bytesReceived = 0
-    /// Packets that the link has been given.
-    public var packetsSent = 0
-    /// Bytes of those packets, with their IP headers.
-    public var bytesSent = 0
-    /// Packets that can't be: bad lengths, versions, checksums, options, addresses.
-    public var malformedDropped = 0
-    /// Packets to addresses that are not this NIC's, while it is not promiscuous.
-    public var misdirectedDropped = 0
-    /// Datagrams and control packets that found the link's queue full.
-    public var linkFullDropped = 0
-    /// Datagrams that found their socket's queue full.
-    public var socketFullDropped = 0
-    /// Fragments of datagrams that were never completed, overlapped, or exceeded the memory for them.
-    public var fragmentsDropped = 0
-    /// TCP segments beyond the window that their connection had announced.
-    public var windowDropped = 0
-    /// TCP segments that acknowledge nothing, what was never sent, or what was long ago.
-    public var unacceptableDropped = 0
-    /// Connection attempts beyond the limits of connections and of half-open ones.
-    public var synDropped = 0
-    /// ICMP errors not sent, for there were 1,000 in the last second.
-    public var errorsDropped = 0
-}
-
 package final class NetworkInterface {
     package let id: NICID
     package let addresses: [IPAddress]
@@ -162,13 +132,13 @@ package final class NetworkInterface {
 
     /// Sends one packet of our own making, or drops and counts it when the link is full.
     package func send(_ write: (inout ByteBuffer) -> Void) {
-        guard hasRoom else { return statistics.linkFullDropped += 1 }
+        guard hasRoom else { return statistics.drop(.linkFull) }
         outbound.append(write)
     }
 
     /// Sends a packet of our own making, in fragments if it is longer than the MTU.
     func sendFragmenting(_ packet: ByteBuffer) {
-        guard hasRoom else { return statistics.linkFullDropped += 1 }
+        guard hasRoom else { return statistics.drop(.linkFull) }
         guard let header = try? IPHeader(parsing: packet.readableBytesSpan) else { return }
         fragmenter.append(packet, header, mtu: mtu(to: header.destination), to: &outbound)
     }

@@ -18,18 +18,21 @@ extension StackCore {
         do {
             header = try IPHeader(parsing: packet)
         } catch {
-            return nic.statistics.malformedDropped += 1
+            return nic.statistics.drop(.malformed)
         }
         if reassembled { header.dontFragment = false }
         // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5: such addresses never stand in a packet between hosts. A source
         // that is our own, or the destination itself, is a "land" packet.
         guard header.source != header.destination, header.source.whyNotUnicast == nil,
             header.destination.whyNotUnicast == nil, !nic.owns(header.source)
-        else { return nic.statistics.malformedDropped += 1 }
+        else { return nic.statistics.drop(.martian) }
         if !nic.owns(header.destination) {
-            guard nic.promiscuous else { return nic.statistics.misdirectedDropped += 1 }
+            guard nic.promiscuous else { return nic.statistics.drop(.misdirected) }
             // To those who send to addresses behind it, the stack is a router: a hop (RFC 1812 section 5.3.1).
-            guard header.hopLimit > 1 else { return answer(.hopLimitExceeded, to: header, packet, on: nic) }
+            guard header.hopLimit > 1 else {
+                nic.statistics.drop(.hopLimit)
+                return answer(.hopLimitExceeded, to: header, packet, on: nic)
+            }
         }
 
         guard header.fragment == nil else {
@@ -46,25 +49,32 @@ extension StackCore {
         case .icmp where header.version == .v4, .icmpv6 where header.version == .v6:
             icmpInput(header, payload, packet, on: nic)
         case .noNextHeader where header.version == .v6: break
-        default: answer(.protocolUnreachable, to: header, packet, on: nic)
+        default:
+            nic.statistics.drop(.unknownProtocol)
+            answer(.protocolUnreachable, to: header, packet, on: nic)
         }
     }
 
     private func reassemble(_ header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface) {
+        let evicted = nic.reassembler.counters.evicted
+        defer { nic.statistics.drop(.fragmentNoRoom, count: nic.reassembler.counters.evicted - evicted) }
         switch nic.reassembler.add(header, packet: packet, now: eventLoop.now) {
         case .incomplete: break
         case .complete(let whole):
             var run: TCPSegmentRun?
             input(0..<whole.readableBytes, of: whole, on: nic, after: &run, reassembled: true)
             end(&run, of: whole, on: nic)
-        case .dropped: nic.statistics.fragmentsDropped += 1
+        case .dropped(.overlap): nic.statistics.drop(.fragmentOverlap)
+        case .dropped(.noRoom): nic.statistics.drop(.fragmentNoRoom)
+        case .dropped: nic.statistics.drop(.fragmentMalformed)
         }
     }
 
     /// Tells the senders of datagrams whose fragments did not come in time (RFC 1122 section 3.3.2).
     func expireFragments(of nic: NetworkInterface) {
+        let expired = nic.reassembler.counters.expired
+        defer { nic.statistics.drop(.fragmentTimeout, count: nic.reassembler.counters.expired - expired) }
         for first in nic.reassembler.expire(now: eventLoop.now) {
-            nic.statistics.fragmentsDropped += 1
             let packet = first.readableBytesSpan
             if let header = try? IPHeader(parsing: packet) {
                 answer(.reassemblyTimeExceeded, to: header, packet, on: nic)
@@ -85,7 +95,7 @@ extension StackCore {
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
         guard let source = reporter ?? own ?? (nic.spoofing ? header.destination : nil) else { return }
         guard nic.errors.allows(at: eventLoop.now, burst: 1000, every: .milliseconds(1)) else {
-            return nic.statistics.errorsDropped += 1
+            return nic.statistics.drop(.errorLimit)
         }
         // An error is never fragmented: where it quotes no more than that, it fits.
         let most = min(nic.mtu, 1280) - IPHeader.minimumLength(header.version) - 8
@@ -99,10 +109,11 @@ extension StackCore {
         _ header: IPHeader, _ segment: RawSpan, at range: Range<Int>, _ packet: RawSpan, of batch: ByteBuffer,
         on nic: NetworkInterface, after run: inout TCPSegmentRun?
     ) {
-        guard let tcp = try? TCPHeader(parsing: segment), tcp.sourcePort != 0, tcp.destinationPort != 0,
-            InternetChecksum.isValid(segment, protocol: .tcp, in: header)
-        else {
-            return nic.statistics.malformedDropped += 1
+        guard let tcp = try? TCPHeader(parsing: segment), tcp.sourcePort != 0, tcp.destinationPort != 0 else {
+            return nic.statistics.drop(.malformed)
+        }
+        guard InternetChecksum.isValid(segment, protocol: .tcp, in: header) else {
+            return nic.statistics.drop(.checksum)
         }
         if run?.add(header, tcp, at: range, of: batch.readableBytesSpan) == true { return }
         end(&run, of: batch, on: nic)
@@ -123,7 +134,10 @@ extension StackCore {
     /// Decides about a SYN. True when TCP is to see it: it has the connection, or shall refuse it.
     private func synInput(_ request: TCPForwardRequest) -> Bool {
         // While the destination is being dialled the SYN is sent again and again.
-        if undecided[request.id] != nil { return false }
+        if undecided[request.id] != nil {
+            request.nic.statistics.drop(.duplicate)
+            return false
+        }
         if connections[request.id] != nil { return true }
         if engine.isInTimeWait(request.id), !engine.yieldTimeWait(to: request) { return true }
         let listener = listeners.match(request.destination)
@@ -132,7 +146,7 @@ extension StackCore {
         guard halfOpen.hasRoom(for: source), passive.hasRoom(for: source),
             openConnectionCount + undecided.count < limits.connections.total
         else {
-            request.nic.statistics.synDropped += 1
+            request.nic.statistics.drop(.connectionLimit)
             return false
         }
         if let listener {
@@ -148,13 +162,17 @@ extension StackCore {
     // MARK: UDP
 
     private func udpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let udp = try? UDPHeader(parsing: payload, in: header), udp.sourcePort != 0, udp.destinationPort != 0
-        else {
-            return nic.statistics.malformedDropped += 1
+        let udp: UDPHeader
+        do {
+            udp = try UDPHeader(parsing: payload, in: header)
+        } catch {
+            return nic.statistics.drop(DropReason(error))
         }
+        guard udp.sourcePort != 0, udp.destinationPort != 0 else { return nic.statistics.drop(.malformed) }
         let destination = TransportAddress(header.destination, udp.destinationPort)
         let socket = sockets.match(destination)
         guard socket != nil || nic.udpHandler != nil else {
+            nic.statistics.drop(.closedPort)
             return answer(.portUnreachable, to: header, packet, on: nic)
         }
         let datagram = UDPDatagram(
@@ -170,8 +188,11 @@ extension StackCore {
     // MARK: ICMP
 
     private func icmpInput(_ header: IPHeader, _ payload: RawSpan, _ packet: RawSpan, on nic: NetworkInterface) {
-        guard let message = try? ICMPMessage(parsing: payload, in: header) else {
-            return nic.statistics.malformedDropped += 1
+        let message: ICMPMessage
+        do {
+            message = try ICMPMessage(parsing: payload, in: header)
+        } catch {
+            return nic.statistics.drop(DropReason(error))
         }
         switch message {
         case .echoRequest(let echo):
@@ -183,15 +204,17 @@ extension StackCore {
             }
             try? send(.echoReply(echo), from: header.destination, to: header.source, on: nic)
         case .echoReply(let echo):
-            if let completion = echoes.take(echo.identifier, echo.sequenceNumber, from: header.source) {
-                afterTurn { completion(.success(())) }
+            guard let completion = echoes.take(echo.identifier, echo.sequenceNumber, from: header.source) else {
+                return nic.statistics.drop(.unsolicited)
             }
+            afterTurn { completion(.success(())) }
         case .error(let error, let quote):
-            if let quotation = try? ICMPQuotation(parsing: quote.readableBytesSpan) {
-                errorInput(error, quotation, on: nic)
+            guard let quotation = try? ICMPQuotation(parsing: quote.readableBytesSpan) else {
+                return nic.statistics.drop(.malformed)
             }
+            if !errorInput(error, quotation, on: nic) { nic.statistics.drop(.unsolicited) }
         case .other:
-            break
+            nic.statistics.drop(.unsolicited)
         }
     }
 
@@ -207,50 +230,56 @@ extension StackCore {
     }
 
     /// Errors are believed only about what this stack has sent. Of TCP, that is a SYN whose answer is awaited (RFC 5927
-    /// section 4.1): once open, a connection takes such errors for hints and goes on (RFC 1122 section 4.2.3.9).
-    private func errorInput(_ error: ICMPError, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
+    /// section 4.1): once open, a connection takes such errors for hints and goes on (RFC 1122 section 4.2.3.9). Returns
+    /// whether anything came of it.
+    private func errorInput(_ error: ICMPError, _ quotation: ICMPQuotation, on nic: NetworkInterface) -> Bool {
         let peer = quotation.header.destination
         if case .packetTooBig(let mtu) = error { return pathTakes(mtu, quotation, on: nic) }
         if let echo = quotation.echo {
             guard let failure = NetstackError(error, at: TransportAddress(peer, 0)),
                 let completion = echoes.take(echo.identifier, echo.sequenceNumber, from: peer)
-            else { return }
-            return afterTurn { completion(.failure(failure)) }
+            else { return false }
+            afterTurn { completion(.failure(failure)) }
+            return true
         }
-        guard let ports = quotation.ports else { return }
+        guard let ports = quotation.ports else { return false }
         let local = TransportAddress(quotation.header.source, ports.source)
         let remote = TransportAddress(peer, ports.destination)
-        guard let failure = NetstackError(error, at: remote) else { return }
+        guard let failure = NetstackError(error, at: remote) else { return false }
         if let sequenceNumber = quotation.sequenceNumber {
             guard let block = connections[TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)],
                 block.isOpening,
                 block.hasInFlight(sequenceNumber)
-            else { return }
+            else { return false }
             afterTurn { block.end(failure, tellPeer: false) }
-        } else if let socket = sockets.match(local) {
+        } else {
+            guard let socket = sockets.match(local) else { return false }
             afterTurn { socket.fail(failure, for: remote) }
         }
+        return true
     }
 
     /// Makes packets towards a destination shorter, if one that this stack has sent has been found too long for its path.
-    private func pathTakes(_ mtu: Int, _ quotation: ICMPQuotation, on nic: NetworkInterface) {
+    private func pathTakes(_ mtu: Int, _ quotation: ICMPQuotation, on nic: NetworkInterface) -> Bool {
         let header = quotation.header
-        guard let ports = quotation.ports, nic.owns(header.source) || nic.spoofing else { return }
+        guard let ports = quotation.ports, nic.owns(header.source) || nic.spoofing else { return false }
         let local = TransportAddress(header.source, ports.source)
         var block: TCPControlBlock?
         if let sequenceNumber = quotation.sequenceNumber {
             let remote = TransportAddress(header.destination, ports.destination)
             block = connections[TCPControlBlock.ID(nic: nic.id, local: local, remote: remote)]
-            guard block?.hasInFlight(sequenceNumber) == true else { return }
+            guard block?.hasInFlight(sequenceNumber) == true else { return false }
         } else {
-            guard sockets.match(local) != nil else { return }
+            guard sockets.match(local) != nil else { return false }
         }
         // An old router tells no MTU (RFC 1191 section 5): what has not fitted was the packet.
         let told = mtu > 0 ? mtu : header.totalLength - 1
         let current = nic.mtu(to: header.destination)
-        if let mtu = nic.pathMTUs.record(told, to: header.destination, below: current, now: eventLoop.now) {
-            afterTurn { block?.pathTakes(mtu) }
+        guard let mtu = nic.pathMTUs.record(told, to: header.destination, below: current, now: eventLoop.now) else {
+            return false
         }
+        afterTurn { block?.pathTakes(mtu) }
+        return true
     }
 }
 
@@ -267,6 +296,10 @@ extension NetstackError {
         case .packetTooBig, .reassemblyTimeExceeded, .other: return nil
         }
     }
+}
+
+extension DropReason {
+    init(_ fault: PacketFault) { self = fault == .checksum ? .checksum : .malformed }
 }
 
 extension ByteBuffer {

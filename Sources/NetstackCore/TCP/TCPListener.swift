@@ -76,7 +76,10 @@ package final class TCPListenerCore {
     package var localAddress: TransportAddress { binding.transportAddress }
 
     func open(_ request: TCPForwardRequest) {
-        guard !ended, ready.count + opening < backlog else { return request.drop() }
+        guard !ended, ready.count + opening < backlog else {
+            request.nic.statistics.drop(.backlog)
+            return request.drop()
+        }
         opening += 1
         let accepted = request.accept { [weak self] result in
             guard let self else { return (try? result.get())?.reset() ?? () }

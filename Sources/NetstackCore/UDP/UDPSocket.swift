@@ -121,7 +121,7 @@ package final class UDPSocketCore {
     func add(_ datagram: UDPDatagram, on nic: NetworkInterface) {
         // A datagram weighs more than its payload: else empty ones would be free.
         let weight = datagram.payload.readableBytes + MemoryLayout<UDPDatagram>.stride
-        guard ended == nil, queuedBytes + weight <= limit else { return nic.statistics.socketFullDropped += 1 }
+        guard ended == nil, queuedBytes + weight <= limit else { return nic.statistics.drop(.socketFull) }
         queuedBytes += weight
         queue.append(datagram)
         waiters.resumeFirst()

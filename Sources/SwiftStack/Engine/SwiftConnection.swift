@@ -27,11 +27,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     func receive(_ segment: TCPSegment, now: NIODeadline) {
         machine.receive(segment, now: now)
-        switch machine.drop {
-        case .unacceptable: nic.statistics.unacceptableDropped += 1
-        case .window: nic.statistics.windowDropped += 1
-        case nil: break
-        }
+        if let reason = machine.drop { nic.statistics.drop(reason) }
         tell()
     }
 

@@ -165,6 +165,7 @@ final class SwiftEngine: TCPEngine {
         _ run: TCPSegmentRun, of batch: ByteBuffer, for block: TCPControlBlock?, on nic: NetworkInterface
     ) {
         guard let connection = block?.swift ?? timeWait[run.connection(on: nic)] else {
+            nic.statistics.drop(.noConnection)
             return nic.send { try? run.tcp.writeReset(answering: run.ip, to: &$0) }
         }
         connection.receive(TCPSegment(run, of: batch), now: now)

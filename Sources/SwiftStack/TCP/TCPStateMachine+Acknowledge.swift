@@ -8,14 +8,14 @@ extension TCPStateMachine {
     mutating func acknowledge(_ segment: TCPSegment, now: NIODeadline) -> Bool {
         let acknowledgment = segment.acknowledgmentNumber
         guard acknowledgment <= sendNext else {
-            challenge(now: now)
+            challenge(.acknowledgment, now: now)
             return false
         }
         guard acknowledgment >= sendUnacknowledged else {
             // RFC 5961 section 5.2: older than any window.
             let age = sendUnacknowledged.rawValue &- acknowledgment.rawValue
             guard age <= UInt32(clamping: largestSendWindow) else {
-                challenge(now: now)
+                challenge(.acknowledgment, now: now)
                 return false
             }
             return true

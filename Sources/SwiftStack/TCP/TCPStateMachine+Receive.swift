@@ -19,16 +19,13 @@ extension TCPStateMachine {
     /// Section 3.10.7.3.
     private mutating func receiveInSYNSent(_ segment: TCPSegment, now: NIODeadline) {
         let acknowledges = segment.flags.contains(.ack)
-        if acknowledges, segment.acknowledgmentNumber != sendNext {
-            if !segment.flags.contains(.rst) { answerWithReset(segment) }
-            return
-        }
         if segment.flags.contains(.rst) {
             // Only one that knows our number is believed.
-            if acknowledges { end(.refused) } else { drop = .unacceptable }
+            if acknowledges, segment.acknowledgmentNumber == sendNext { end(.refused) } else { drop = .reset }
             return
         }
-        guard segment.flags.contains(.syn) else { return }
+        if acknowledges, segment.acknowledgmentNumber != sendNext { return answerWithReset(segment) }
+        guard segment.flags.contains(.syn) else { return drop = .sequence }
         takeSYN(segment, now: now)
         guard acknowledges else {
             // Both have opened at once (section 3.5, figure 7).
@@ -115,8 +112,8 @@ extension TCPStateMachine {
         guard !isOld(segment, now: now), isAcceptable(segment) else { return answerUnacceptable(segment, now: now) }
         if flags.contains(.rst) { return receiveReset(segment, now: now) }
         // RFC 5961 section 4.2. The SYN of a simultaneous opening is one that has come before, and lies before the window.
-        if flags.contains(.syn) { return challenge(now: now) }
-        guard flags.contains(.ack) else { return drop = .unacceptable }
+        if flags.contains(.syn) { return challenge(.synchronized, now: now) }
+        guard flags.contains(.ack) else { return drop = .acknowledgment }
         if let timestamps = segment.options.timestamps, conditions.contains(.timestamps),
             segment.sequenceNumber <= lastAcknowledgment
         {
@@ -154,18 +151,19 @@ extension TCPStateMachine {
     }
 
     private mutating func answerUnacceptable(_ segment: TCPSegment, now: NIODeadline) {
-        guard !segment.flags.contains(.rst) else { return drop = .unacceptable }
+        guard !segment.flags.contains(.rst) else { return drop = .reset }
         if state == .synReceived, segment.flags.contains(.syn), segment.sequenceNumber + 1 == receiveNext {
             return receiveSYNAgain(segment, now: now)
         }
-        if isOld(segment, now: now), segment.options.timestamps == nil { return drop = .unacceptable }
+        let isOld = isOld(segment, now: now)
+        if isOld, segment.options.timestamps == nil { return drop = .timestamp }
         // A retransmitted FIN: the peer has not seen our acknowledgment (section 3.10.7.4, TIME-WAIT).
         if state == .timeWait, segment.flags.contains(.fin) { timers.wait = now + configuration.timeWait }
         guard segment.length > 0, !segment.flags.contains(.syn) else {
             // Limited, so that two who misunderstand each other don't go on for ever.
-            return challenge(now: now)
+            return challenge(isOld ? .timestamp : segment.flags.contains(.syn) ? .synchronized : .sequence, now: now)
         }
-        if segment.sequenceNumber >= receiveWindowEdge { drop = .window }
+        drop = isOld ? .timestamp : segment.sequenceNumber < receiveNext ? .duplicate : .window
         if segment.sequenceNumber < receiveNext {
             noteDuplicate(segment.sequenceNumber, upTo: segment.sequenceNumber + segment.length)
         }
@@ -177,7 +175,7 @@ extension TCPStateMachine {
         if !conditions.contains(.passive) {
             receiveCrossedSYN(segment, now: now)
         } else if segment.flags.contains(.ack) {
-            challenge(now: now)
+            challenge(.synchronized, now: now)
         } else {
             conditions.insert(.synRepeated)
             pending.insert(.syn)
@@ -197,19 +195,19 @@ extension TCPStateMachine {
 
     /// RFC 5961 section 3.2: only a reset at RCV.NXT is obeyed.
     private mutating func receiveReset(_ segment: TCPSegment, now: NIODeadline) {
-        guard segment.sequenceNumber == receiveNext else { return challenge(now: now) }
+        guard segment.sequenceNumber == receiveNext else { return challenge(.reset, now: now) }
         switch state {
         case .synReceived: end(.refused)
         case .closing: end(nil)
         // Old duplicates must not end it (RFC 1337 section 3).
-        case .timeWait: drop = .unacceptable
+        case .timeWait: drop = .reset
         default: end(.reset)
         }
     }
 
     /// An acknowledgment that lets a peer who is one prove it: ten in five seconds (RFC 5961 section 7).
-    mutating func challenge(now: NIODeadline) {
-        drop = .unacceptable
+    mutating func challenge(_ reason: DropReason, now: NIODeadline) {
+        drop = reason
         if now - challengesSince >= .seconds(5) {
             challengesSince = now
             challenges = 0
@@ -220,6 +218,7 @@ extension TCPStateMachine {
     }
 
     private mutating func answerWithReset(_ segment: TCPSegment) {
+        drop = .acknowledgment
         resetSequence = segment.acknowledgmentNumber
         pending.insert(.strayReset)
     }
@@ -259,19 +258,26 @@ extension TCPStateMachine {
         guard length > 0 || hasFIN else { return }
         guard receivesData else {
             // The peer has closed: what comes is a retransmission of what is known.
+            drop = segment.sequenceNumber < receiveNext ? .duplicate : .sequence
             pending.insert(.acknowledgment)
             return
         }
         let end = segment.sequenceNumber + length
         if conditions.contains(.readClosed), end > receiveNext, length > 0 {
             // Section 3.6.1: nobody will read this.
+            drop = .closed
             self.end(nil)
             pending = .reset
             return
         }
         if length > 0 { receivePayload(segment, now: now) }
         if hasFIN {
-            if end < receiveWindowEdge { peerFinSequence = end } else { pending.insert(.acknowledgment) }
+            if end < receiveWindowEdge {
+                peerFinSequence = end
+            } else {
+                drop = .window
+                pending.insert(.acknowledgment)
+            }
         }
         if let fin = peerFinSequence, fin == receiveNext { receiveFIN(now: now) }
     }
@@ -306,7 +312,8 @@ extension TCPStateMachine {
             fillGap(with: payload)
         } else {
             let (isWhole, duplicate) = reassembly.insert(payload, at: first)
-            if !isWhole { drop = .window }
+            if !isWhole { drop = .outOfOrder }
+            if duplicate == SACKBlock(left: first.rawValue, right: last.rawValue) { drop = .duplicate }
             if self.duplicate == nil { self.duplicate = duplicate }
         }
     }

@@ -33,14 +33,6 @@ package struct TCPStateMachine {
         case timedOut
     }
 
-    /// Why a segment, or a part of its data, was not taken, where its sender has done what it must not.
-    package enum Drop: Sendable {
-        /// It acknowledges nothing, or what can't be, or would reset or reopen the connection from elsewhere.
-        case unacceptable
-        /// Its data lie beyond the window, or are too many pieces out of order.
-        case window
-    }
-
     /// What the next `transmit` sends beside data.
     struct Pending: OptionSet {
         let rawValue: UInt8
@@ -92,8 +84,8 @@ package struct TCPStateMachine {
     package internal(set) var state: State
     package internal(set) var failure: Failure?
     var events: Events = []
-    /// Of the segment that was received last.
-    package internal(set) var drop: Drop?
+    /// Why the segment that was received last, or a part of its data, was not taken.
+    package internal(set) var drop: DropReason?
     var pending: Pending = []
     var conditions: Conditions = []
 

@@ -45,7 +45,7 @@ import Testing
         while try await stack.statistics(of: 1).packetsReceived < count { await Task.yield() }
         let milliseconds = Int((ContinuousClock.now - start) / .milliseconds(1))
         let statistics = try await stack.statistics(of: 1)
-        #expect(statistics.packetsSent + statistics.errorsDropped == count)
+        #expect(statistics.packetsSent + statistics.dropped[.errorLimit] == count)
         #expect((1000...1001 + milliseconds).contains(statistics.packetsSent))
         await stack.shutdown()
     }

@@ -32,7 +32,7 @@ import Testing
             try await peer.send(.ack, window: 65535, payload: pattern(100))
             let connection = try #require(await listener.first { _ in true })
             #expect(try await connection.read(exactly: 100) == pattern(100))
-            #expect(try await stack.statistics(of: 1).unacceptableDropped == 1)
+            #expect(try await stack.statistics(of: 1).dropped[.synchronized] == 1)
             await connection.close()
         }
     }
@@ -48,7 +48,7 @@ import Testing
             let challenge = try await peer.next { $0.flags != [.syn, .ack] }.header
             #expect(challenge.flags == .ack)
             #expect(challenge.acknowledgmentNumber == peer.first)
-            #expect(try await stack.statistics(of: 1).unacceptableDropped == 1)
+            #expect(try await stack.statistics(of: 1).dropped[.sequence] == 1)
             try await peer.send(.ack, window: 65535, payload: pattern(100))
             let connection = try #require(await listener.first { _ in true })
             #expect(try await connection.read(exactly: 100) == pattern(100))
@@ -181,7 +181,9 @@ import Testing
             try await endpoint.write(fragment(packet, 48..<84, isLast: true, 9))
             try await endpoint.write(fragment(packet, 0..<48, isLast: false, 9))
             #expect(try await connection.read(exactly: 64) == pattern(64))
-            #expect(try await stack.statistics(of: 1).fragmentsDropped == 4)
+            let dropped = try await stack.statistics(of: 1).dropped
+            #expect(dropped[.fragmentOverlap] == 1)
+            #expect(dropped[.fragmentMalformed] == 3)
         }
     }
 
@@ -196,10 +198,10 @@ import Testing
             // Those that had room are answered, and all others counted.
             var answer = try await RawPeer(endpoint, port: 10_015).next()
             #expect(answer.header.flags == [.syn, .ack])
-            #expect(try await stack.statistics(of: 1).synDropped == 100 - 16)
+            #expect(try await stack.statistics(of: 1).dropped[.connectionLimit] == 100 - 16)
             var honest = RawPeer(endpoint)
             try await honest.sendSYN(window: 1000)
-            while try await stack.statistics(of: 1).synDropped <= 100 - 16 { await Task.yield() }
+            while try await stack.statistics(of: 1).dropped[.connectionLimit] <= 100 - 16 { await Task.yield() }
             try await endpoint.write(
                 tcpPacket(.rst, from: RawPeer(endpoint, port: 10_015).source, to: RawPeer.stackAddress, sequence: 2))
             try await honest.handshake(window: 1000)

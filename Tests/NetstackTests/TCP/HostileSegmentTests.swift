@@ -40,7 +40,7 @@ import Testing
             batch.append(peer.segment(.ack, at: 0, window: 65535, payload: pattern(60_000)))
             try await endpoint.writeBatch(batch)
             #expect(try await connection.read(exactly: 60_000) == pattern(60_000))
-            #expect(try await stack.statistics(of: 1).windowDropped == 1)
+            #expect(try await stack.statistics(of: 1).dropped[.window] == 1)
             await connection.close()
         }
     }
@@ -59,7 +59,7 @@ import Testing
             batch.append(peer.segment(.ack, at: 0, window: 65535, payload: pattern(5000)))
             try await endpoint.writeBatch(batch)
             #expect(try await connection.read(exactly: 5000) == pattern(5000))
-            #expect(try await stack.statistics(of: 1).windowDropped == 2000 - 256)
+            #expect(try await stack.statistics(of: 1).dropped[.outOfOrder] == 2000 - 256)
             await connection.close()
         }
     }

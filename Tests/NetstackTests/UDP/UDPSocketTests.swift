@@ -44,7 +44,7 @@ import Testing
             for _ in 0..<50 { try await near.send(pattern(1000), to: TransportAddress(StackPair.farAddress, 53)) }
             // A ping's reply comes after them all.
             _ = try await pair.near.ping(StackPair.farAddress, timeout: .seconds(60))
-            let dropped = try await pair.far.statistics(of: 1).socketFullDropped
+            let dropped = try await pair.far.statistics(of: 1).dropped[.socketFull]
             #expect((41..<50).contains(dropped))
             for _ in 0..<(50 - dropped) { _ = try await far.receive() }
         }
@@ -64,7 +64,7 @@ import Testing
             for _ in 0..<2000 { try await near.send(payload, to: TransportAddress(StackPair.farAddress, 53)) }
         }
         for _ in 0..<2000 { #expect(try await far.receive().payload == payload) }
-        #expect(try await pair.near.statistics(of: 1).linkFullDropped == 0)
+        #expect(try await pair.near.statistics(of: 1).dropped[.linkFull] == 0)
         await pair.shutdown()
         try await group.shutdownGracefully()
     }
