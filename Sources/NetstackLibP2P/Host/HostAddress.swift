@@ -14,6 +14,16 @@ package enum HostAddress {
         return ip.embeddedIPv4.map { .v4($0) } ?? .v6(IPv6Address(rawValue: ip.rawValue & ~UInt128(UInt64.max)))
     }
 
+    /// Where a listener can be dialled. At `0.0.0.0` or `::` that is each address of that version that the machine has by
+    /// now, as go-libp2p tells it; but for link-local ones, which mean nothing on another link.
+    static func places(of listener: TransportAddress) -> [Multiaddr] {
+        guard listener.address.isUnspecified else { return [Multiaddr(listener)] }
+        let devices = (try? System.enumerateDevices()) ?? []
+        return devices.compactMap { $0.address.flatMap(TransportAddress.init)?.address }
+            .filter { $0.version == listener.address.version && !$0.isLinkLocal }
+            .map { Multiaddr(TransportAddress($0, listener.port)) }
+    }
+
     /// Looks up the name if it is one, off the event loop.
     ///
     /// - Returns: at least one.

@@ -21,7 +21,6 @@ final class HostCore {
         didSet { for peer in oldValue.subtracting(allowedPeers) { disconnect(peer) } }
     }
 
-    private(set) var listenAddresses: [Multiaddr] = []
     private var listeners: [any Channel] = []
     /// Open connections, oldest first.
     private var connections: [PeerID: [PeerConnection]] = [:]
@@ -72,6 +71,11 @@ final class HostCore {
 
     // MARK: Listening
 
+    /// Where others can dial the host.
+    var listenAddresses: [Multiaddr] {
+        listeners.compactMap { $0.localAddress.flatMap(TransportAddress.init) }.flatMap(HostAddress.places)
+    }
+
     func listen(on address: Multiaddr) -> EventLoopFuture<Multiaddr> {
         guard !isShutDown else { return eventLoop.makeFailedFuture(LibP2PError.closed) }
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
@@ -87,15 +91,13 @@ final class HostCore {
                 .bind(to: endpoints[0])
         }.flatMapThrowing { channel in
             guard let bound = channel.localAddress.flatMap(TransportAddress.init) else { throw LibP2PError.closed }
-            let address = Multiaddr(bound)
             let core = reach.value
             if core.isShutDown {
                 channel.close(promise: nil)
                 throw LibP2PError.closed
             }
             core.listeners.append(channel)
-            core.listenAddresses.append(address)
-            return address.appending(core.identity.peerID)
+            return Multiaddr(bound).appending(core.identity.peerID)
         }
     }
 

@@ -60,14 +60,16 @@ public actor LibP2PHost {
 
     /// Listens at an address such as `/ip4/0.0.0.0/tcp/4001`; port 0 means any that is free.
     ///
-    /// - Returns: the address that others can dial, with the port and the host's own id.
+    /// - Returns: that address with the port and the host's own id. Of one such as `/ip4/0.0.0.0`, ``listenAddresses`` tells
+    ///   what others can dial.
     /// - Throws: `LibP2PError.malformed` if it isn't one to listen at, `.closed`, and what SwiftNIO throws when it can't.
     @discardableResult
     public func listen(on address: Multiaddr) async throws -> Multiaddr {
         try await core.listen(on: address).get()
     }
 
-    /// Where the host listens, with its own id.
+    /// Where others can dial the host, with its own id. One that listens at `0.0.0.0` or `::` has the machine's addresses of
+    /// that version, as they are when this is asked; link-local ones are left out.
     public var listenAddresses: [Multiaddr] { core.listenAddresses.map { $0.appending(peerID) } }
 
     /// Makes sure that there is a connection. `openStream` does so by itself.
