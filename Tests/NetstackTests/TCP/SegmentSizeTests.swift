@@ -48,6 +48,38 @@ import Testing
         }
     }
 
+    /// RFC 9293 section 3.7.1 (MUST-67): in a SYN and in the answer to one, over both versions.
+    @Test(arguments: [IPVersion.v4, .v6], [1280, 1500, 9000, 65535])
+    func bothSYNsAnnounceWhatAPacketHolds(_ version: IPVersion, _ mtu: Int) async throws {
+        try await Endpoint.with(mtu: mtu) { stack, _, endpoint in
+            let (address, peer) = version.ends
+            try await endpoint.write(tcpPacket(.syn, from: peer, to: address, options: Self.options))
+            let dial = Task { try await stack.connect(to: TransportAddress(peer.address, 9)) }
+            for flags in [[.syn, .ack], .syn] as [TCPHeader.Flags] {
+                let syn = try await endpoint.segment { $0.tcp.flags == flags }
+                #expect(syn.options.maximumSegmentSize.map(Int.init) == mtu - 20 - (version == .v4 ? 20 : 40))
+            }
+            dial.cancel()
+            await #expect(throws: CancellationError.self) { try await dial.value }
+        }
+    }
+
+    /// RFC 9293 section 3.7.1 (MUST-15): what a peer takes that announces nothing.
+    @Test(arguments: [(IPVersion.v4, 536), (.v6, 1220)])
+    func withoutAnAnnouncementSegmentsAreOfTheDefaultSize(_ version: IPVersion, _ size: Int) async throws {
+        try await Endpoint.with { _, listener, endpoint in
+            let (address, peer) = version.ends
+            try await endpoint.write(tcpPacket(.syn, from: peer, to: address, window: 65535))
+            let number = try await endpoint.segment().tcp.sequenceNumber &+ 1
+            try await endpoint.write(
+                tcpPacket(.ack, from: peer, to: address, sequence: 2, acknowledgment: number, window: 65535))
+            let connection = try #require(await listener.first { _ in true })
+            try await connection.write(pattern(5000))
+            #expect(try await endpoint.segment { $0.length > 0 }.length == size)
+            await connection.reset()
+        }
+    }
+
     @Test func theWindowIsLargeWhereThePeerScales() async throws {
         try await RawPeer.with { stack, listener, endpoint in
             var peer = RawPeer(endpoint)

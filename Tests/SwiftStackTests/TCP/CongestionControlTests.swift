@@ -107,6 +107,21 @@ struct CongestionControlTests {
             """)
     }
 
+    /// RFC 9406 section 4.2: where round trips shrink again, the queue was another's, and slow start doubles on: a quarter,
+    /// and then three times. Without the slow round it would be 16 times, without going on 2.5 times.
+    @Test func slowStartGoesOnWhereRoundTripsShrinkAgain() {
+        play(
+            """
+            send buffer 8000000
+            established
+            bulk 0.45 rtt 0.1
+            bulk 0.15 rtt 0.15
+            measure
+            bulk 0.4 rtt 0.1
+            expect flight 900..1100 %
+            """)
+    }
+
     // MARK: Loss
 
     /// RFC 9438 section 4.6: CUBIC keeps 0.7; RFC 5681 equation 4: Reno half.
@@ -231,7 +246,7 @@ struct CongestionControlTests {
             """)
     }
 
-    /// RFC 9438 section 4.7 (fast convergence): a second loss below the old maximum gives more away.
+    /// RFC 9438 section 4.6: each by the same factor.
     @Test func twoLossesReduceTwice() {
         play(
             """
@@ -239,6 +254,19 @@ struct CongestionControlTests {
             bulk 0.45 rtt 0.08 loses 1
             bulk 0.45 rtt 0.08 loses 1
             expect flight 44..60 %
+            """)
+    }
+
+    /// RFC 9438 section 4.7: of a window that did not get back to the last maximum, the next curve aims at 0.85 only: at 62 %
+    /// of the first, and not at 73 %.
+    @Test func theNextCurveAimsLowerAfterTwoLosses() {
+        play(
+            """
+            \(Self.steady)
+            bulk 0.45 rtt 0.08 loses 1
+            bulk 0.45 rtt 0.08 loses 1
+            bulk 4.0 rtt 0.08
+            expect flight 59..66 %
             """)
     }
 

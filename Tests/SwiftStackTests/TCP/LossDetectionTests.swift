@@ -111,6 +111,45 @@ struct LossDetectionTests {
             """)
     }
 
+    /// RFC 8985 section 6.2, step 4 (RACK.reo_wnd_persist): after sixteen recoveries without such a report, it is as before.
+    @Test(arguments: [(15, 0.045), (16, 0.02)])
+    func sixteenRecoveriesLaterRACKIsAsPatientAsBefore(_ recoveries: Int, _ patience: Double) {
+        let losses = (0..<recoveries).map { index in
+            let (start, end) = (2000 * index + 7001, 2000 * index + 9001)
+            return """
+                write 2000
+                > data \(start):\(end)
+                +0.1 < . ack \(start) <sack \(start + 1000):\(end)>
+                +0.045~+0.055 > . \(start):\(start + 1000)(1000)
+                +0.1 < . ack \(end)
+                """
+        }
+        let start = 2000 * recoveries + 7001
+        play(
+            """
+            established
+            write 3000
+            > data 1:3001
+            +0.1 < . ack 1 <sack 1001:3001>
+            +0.01 < . ack 3001
+            write 3000
+            > data 3001:6001
+            +0.1 < . ack 3001 <sack 4001:6001>
+            +0.02~+0.03 > . 3001:4001(1000)
+            +0.005 < . ack 6001
+            write 1000
+            > . 6001:7001(1000)
+            +0.08 < . ack 6001 <sack 3001:4001>
+            +0.02 < . ack 7001
+            \(losses.joined(separator: "\n"))
+            write 2000
+            > data \(start):\(start + 2000)
+            +0.1 < . ack \(start) <sack \(start + 1000):\(start + 2000)>
+            expect nothing for \(patience)
+            +0~+0.01 > . \(start):\(start + 1000)(1000)
+            """)
+    }
+
     /// RFC 8985 section 6.2, step 5: many losses at once.
     @Test func allThatIsOverdueIsSentAgain() {
         play(

@@ -226,19 +226,25 @@ struct TimestampTests {
             """)
     }
 
-    /// RFC 7323 section 5.4: between a millisecond and a second for a tick, and never back.
-    @Test func theClockTicks() {
+    /// RFC 7323 section 5.4: it ticks every millisecond, which is the least it may, and goes on while nothing is sent.
+    @Test func theClockTicksEveryMillisecond() {
         play(
             """
             established timestamps
             write 1
             > . 1:2(1) <TS val $first>
-            +0.1 < . ack 2
-            +5 write 1
-            > . 2:3(1) <TS val $second>
-            +0.1 < . ack 3 <TS ecr $second>
+            +0.0004 < . ack 2
             write 1
-            > . 3:4(1) <TS>
+            > . 2:3(1) <TS val $first>
+            +0.0006 < . ack 3
+            write 1
+            > . 3:4(1) <TS val $first+1>
+            +0.1 < . ack 4
+            write 1
+            > . 4:5(1) <TS val $first+101>
+            +0.1 < . ack 5
+            +86400 write 1
+            > . 5:6(1) <TS val $first+86400201>
             """)
     }
 }

@@ -104,9 +104,9 @@ struct ScriptPeer {
         case nil: return nil
         case .number(let number): return starts.peerClock &+ UInt32(truncatingIfNeeded: number)
         case .zero: return 0
-        case .name(let name):
+        case .name(let name, let more):
             guard let value = names[name] else { throw .init("\(name) has no value yet") }
-            return value
+            return value &+ more
         }
     }
 }

@@ -7,7 +7,8 @@
 // leaves out is what a peer would say: its next sequence number, the acknowledgment and window it last sent, and its time.
 //
 // Options: `mss N`, `sackOK`, `wscale N`, `TS val V ecr E`, `sack L:R …`, `nop`; `!sackOK` says that there is none. A TS value is
-// relative to the peer's clock, `zero`, or `$name` (the first time it is met it takes on the value); `ecr` alone leaves `val` to the clock.
+// relative to the peer's clock, `zero`, or `$name` (the first time it is met it takes on the value), `$name+5` five more than
+// that; `ecr` alone leaves `val` to the clock.
 // Words: `ce` congestion experienced, `count N` segments joined, `other` other bytes than those expected there; `ect`, `noect`.
 
 import NetstackCore
@@ -16,7 +17,7 @@ struct SegmentPattern {
     enum Timestamp: Equatable {
         case number(Int)
         case zero
-        case name(String)
+        case name(String, plus: UInt32)
     }
 
     struct Options {
@@ -141,7 +142,11 @@ extension SegmentPattern.Options {
     private static func timestamp(_ word: Substring?) throws(ScriptParser.Fault) -> SegmentPattern.Timestamp {
         guard let word else { throw .init("TS needs a value") }
         if word == "zero" { return .zero }
-        if word.hasPrefix("$") { return .name(String(word)) }
+        if word.hasPrefix("$") {
+            let parts = word.split(separator: "+", maxSplits: 1)
+            let more = try parts.count > 1 ? ScriptParser.integer(parts[1], "TS") : 0
+            return .name(String(parts[0]), plus: UInt32(clamping: more))
+        }
         return .number(try ScriptParser.integer(word, "TS"))
     }
 }

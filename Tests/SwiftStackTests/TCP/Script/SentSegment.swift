@@ -121,10 +121,10 @@ extension SentSegment {
         switch expected {
         case .number(let number): return value == starts.peerClock &+ UInt32(truncatingIfNeeded: number)
         case .zero: return value == 0
-        case .name(let name):
-            let known = names[name] ?? value
+        case .name(let name, let more):
+            let known = names[name] ?? value &- more
             names[name] = known
-            return known == value
+            return known &+ more == value
         }
     }
 }
