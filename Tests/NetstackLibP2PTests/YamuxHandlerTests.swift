@@ -84,4 +84,36 @@ struct YamuxHandlerTests {
             #expect(throws: LibP2PError.disconnected) { try ping.wait() }
         }
     }
+
+    @Test func aPeerThatAnswersNoPingIsGivenUp() throws {
+        try withHandler { channel, handler in
+            let asked = handler.ping()
+            try #expect(sent(channel) == [])
+            channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive)
+            try #expect(sent(channel) == [2, 3].map { YamuxFrame(.ping, .syn, length: $0) })
+            channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive - .nanoseconds(1))
+            #expect(channel.isActive)
+            channel.embeddedEventLoop.advanceTime(by: .nanoseconds(1))
+            #expect(!channel.isActive)
+            let error = LibP2PError.timedOut(what: "an answer to a ping")
+            #expect(throws: error) { try channel.throwIfErrorCaught() }
+            #expect(throws: error) { try asked.wait() }
+            #expect(throws: error) { try handler.openStream { $0.eventLoop.makeSucceededVoidFuture() }.wait() }
+        }
+    }
+
+    @Test func aPeerThatAnswersPingsIsKept() throws {
+        try withHandler { channel, _ in
+            for number in 2..<50 as Range<UInt32> {
+                channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive)
+                try #expect(sent(channel) == [YamuxFrame(.ping, .syn, length: number)])
+                channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive - .nanoseconds(1))
+                var answer = ByteBuffer()
+                YamuxFrame(.ping, .ack, length: number).write(to: &answer)
+                channel.pipeline.fireChannelRead(answer)
+                channel.pipeline.fireChannelReadComplete()
+            }
+            #expect(channel.isActive)
+        }
+    }
 }

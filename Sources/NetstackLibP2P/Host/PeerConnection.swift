@@ -15,8 +15,6 @@ final class PeerConnection {
 
     static let noise = "/noise"
     static let yamux = "/yamux/1.0.0"
-    /// A peer that answers no ping within that time has gone.
-    private static let keepAlive = TimeAmount.seconds(30)
 
     let channel: any Channel
     let peer: PeerID
@@ -24,8 +22,6 @@ final class PeerConnection {
     var dialled: Multiaddr?
     private let yamux: YamuxHandler
     private let host: HostCore
-    /// Until the next ping, or its answer.
-    private var timer: Scheduled<Void>?
 
     private init(_ channel: any Channel, _ peer: PeerID, _ yamux: YamuxHandler, _ host: HostCore) {
         self.channel = channel
@@ -72,8 +68,6 @@ final class PeerConnection {
                 accept: { host.accept($0, of: peer) })
             try channel.pipeline.syncOperations.addHandler(handler)
             let connection = PeerConnection(channel, peer, handler, host)
-            connection.keepAlive()
-            channel.closeFuture.assumeIsolated().whenComplete { _ in connection.timer?.cancel() }
             result.succeed(NIOLoopBound(connection, eventLoop: eventLoop))
         }
 
@@ -105,23 +99,6 @@ final class PeerConnection {
             result.fail(error)
         }
         return result.futureResult
-    }
-
-    /// Asks for a sign of life, again and again until the channel is closed.
-    private func keepAlive() {
-        guard channel.isActive else { return }
-        let eventLoop = channel.eventLoop.assumeIsolated()
-        timer = eventLoop.scheduleTask(in: Self.keepAlive) { [weak self] in
-            guard let self else { return }
-            timer = eventLoop.scheduleTask(in: Self.keepAlive) { [channel] in
-                channel.pipeline.fireErrorCaught(LibP2PError.timedOut(what: "an answer to a ping"))
-                channel.close(promise: nil)
-            }
-            yamux.ping().assumeIsolated().whenComplete { [weak self] _ in
-                self?.timer?.cancel()
-                self?.keepAlive()
-            }
-        }
     }
 
     // MARK: Streams

@@ -7,6 +7,9 @@ package final class YamuxHandler: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
+    /// How long after its last answer a peer is asked for a sign of life, and how long it may take to answer.
+    package static let keepAlive = TimeAmount.seconds(30)
+
     private let eventLoop: any EventLoop
     private let session: YamuxSession
     /// Sets up the channel of a stream that the peer has opened.
@@ -18,6 +21,8 @@ package final class YamuxHandler: ChannelInboundHandler {
     private var isReading = false
     private var flushScheduled = false
     private var pings: [UInt32: EventLoopPromise<Void>] = [:]
+    /// Until the next ping, or its answer.
+    private var keepAliveTimer: Scheduled<Void>?
 
     package init(
         _ role: YamuxSession.Role, limits: YamuxLimits, on eventLoop: any EventLoop, refused: @escaping (Int) -> Void,
@@ -63,6 +68,27 @@ package final class YamuxHandler: ChannelInboundHandler {
         flush()
     }
 
+    /// Asks for a sign of life, again and again until the end.
+    private func keepAlive() {
+        let eventLoop = eventLoop.assumeIsolated()
+        keepAliveTimer = eventLoop.scheduleTask(in: Self.keepAlive) { [weak self] in
+            guard let self else { return }
+            keepAliveTimer = eventLoop.scheduleTask(in: Self.keepAlive) { [weak self] in self?.giveUp() }
+            ping().assumeIsolated().whenSuccess { [weak self] in
+                self?.keepAliveTimer?.cancel()
+                self?.keepAlive()
+            }
+        }
+    }
+
+    /// The peer has gone without a word.
+    private func giveUp() {
+        let error = LibP2PError.timedOut(what: "an answer to a ping")
+        end(error)
+        context?.fireErrorCaught(error)
+        context?.close(promise: nil)
+    }
+
     // MARK: Streams
 
     private func begin(
@@ -96,6 +122,7 @@ package final class YamuxHandler: ChannelInboundHandler {
         session.isWritable = context.channel.isWritable
         // The round trip, which windows grow by.
         _ = ping()
+        keepAlive()
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
@@ -148,6 +175,7 @@ package final class YamuxHandler: ChannelInboundHandler {
     private func end(_ error: any Error) {
         guard failure == nil else { return }
         failure = error
+        keepAliveTimer?.cancel()
         session.end(error)
         for stream in session.takeNews().touched { stream.tell() }
         for promise in pings.values { promise.fail(error) }
