@@ -33,15 +33,27 @@ struct PeerIDTests {
         #expect(try PeerID(bytes: peer.bytes) == peer)
     }
 
-    @Test func aCIDIsTheSamePeer() throws {
-        #expect(
-            try PeerID("bafzbeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe")
-                == PeerID("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"))
+    @Test(arguments: [
+        "bafzbeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe",
+        "BAFZBEIE5745RPV2M6TJYUUGYWY4D5EWRQGQQHFNF445HE3OMZPJBX5XQXE",
+        "f017212209dff3b17d74cf4d38a50d8b6383e92d181a10395a5e73a726dcccbd21bf6f0b9",
+        "F017212209DFF3B17D74CF4D38A50D8B6383E92D181A10395A5E73A726DCCCBD21BF6F0B9",
+        "k2k4r8ncs1yoluq95unsd7x2vfhgve0ncjoggwqx9vyh3vl8warrcp15",
+        "K2K4R8NCS1YOLUQ95UNSD7X2VFHGVE0NCJOGGWQX9VYH3VL8WARRCP15",
+        "zdvgqC3jczfCwLUoSyWT8GLc5UZ9aG4RkAg7XAfidRbX9qVj6",
+    ])
+    func aCIDIsTheSamePeerInWhateverBase(_ text: String) throws {
+        #expect(try PeerID(text) == PeerID("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"))
     }
 
     @Test(arguments: [
         "", "1", "12D3", "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5", "Qm0OIl", "bafzbeie", "b", "z",
         "bafybeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe", String(repeating: "1", count: 500),
+        // Digits of the other case, one too many, or of no base; more than anybody's id has.
+        "f017212209DFF3B17D74CF4D38A50D8B6383E92D181A10395A5E73A726DCCCBD21BF6F0B9",
+        "f017212209dff3b17d74cf4d38a50d8b6383e92d181a10395a5e73a726dcccbd21bf6f0b90",
+        "k2k4r8ncs1yoluq95unsd7x2vfhgve0ncjoggwqx9vyh3vl8warrcp1é", "QAFZBEIE", "f", "F", "k", "K", "B",
+        "z" + String(repeating: "z", count: 200), "k" + String(repeating: "z", count: 200),
     ])
     func whatIsNoPeerIDIsAnError(_ text: String) {
         #expect { try PeerID(text) } throws: { error in

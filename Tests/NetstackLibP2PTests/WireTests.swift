@@ -65,7 +65,7 @@ struct WireTests {
         #expect(Base58.decode(text) == hex(bytes))
     }
 
-    @Test(arguments: ["0", "O", "I", "l", "a b", "ä", String(repeating: "z", count: Base58.lengthLimit + 1)])
+    @Test(arguments: ["0", "O", "I", "l", "a b", "ä", String(repeating: "z", count: Multibase.lengthLimit + 1)])
     func whatIsNotBase58IsNothing(_ text: String) { #expect(Base58.decode(text) == nil) }
 
     /// RFC 4648 section 10, in lower case and without padding.

@@ -5,7 +5,7 @@ import NIOCore
 
 /// The name of a peer, made from its public key: whoever has the key can prove to be the peer.
 ///
-/// It is written as `12D3KooW…`; the form of a CID (`bafz…`) is read as well.
+/// It is written as `12D3KooW…`; the form of a CID is read as well (`bafz…`, `k51q…`, and others), in base 16, 32, 36 or 58.
 public struct PeerID: Hashable, Sendable {
     /// The multihash.
     package let bytes: [UInt8]
@@ -25,12 +25,10 @@ public struct PeerID: Hashable, Sendable {
         let decoded: [UInt8]?
         if text.hasPrefix("1") || text.hasPrefix("Qm") {
             decoded = Base58.decode(text)
-        } else if text.hasPrefix("b"), text.utf8.count <= Base58.lengthLimit {
-            decoded = Base32.decode(text.dropFirst()).flatMap { bytes in
+        } else {
+            decoded = Multibase.decode(text).flatMap { bytes in
                 bytes.starts(with: Self.cid) ? Array(bytes.dropFirst(Self.cid.count)) : nil
             }
-        } else {
-            decoded = nil
         }
         guard let decoded else {
             throw .malformed(
