@@ -96,7 +96,7 @@ import Testing
 
     // MARK: What varies
 
-    private static func conditions(_ random: inout SeededGenerator) -> SimulatedLink.Conditions {
+    static func conditions(_ random: inout SeededGenerator) -> SimulatedLink.Conditions {
         var conditions = SimulatedLink.Conditions()
         conditions.rate = [2_000_000, 20_000_000, 200_000_000].randomElement(using: &random) ?? 0
         conditions.delay = .milliseconds(.random(in: 1...150, using: &random))
@@ -123,13 +123,13 @@ import Testing
     }
 
     /// Transfers of all lengths, conversations with pauses, idle ones, and all ways to end.
-    private static func plans(
-        _ random: inout SeededGenerator
+    static func plans(
+        _ random: inout SeededGenerator, lengths: [Int] = [1, 1_000, 20_000, 200_000, 1_000_000]
     ) -> (active: SimulatedEndpoint.Plan, passive: SimulatedEndpoint.Plan) {
         var active = SimulatedEndpoint.Plan()
         var passive = SimulatedEndpoint.Plan(ending: .afterPeer)
-        active.length = length(&random)
-        passive.length = length(&random)
+        active.length = length(&random, upTo: lengths)
+        passive.length = length(&random, upTo: lengths)
         switch Int.random(in: 0..<10, using: &random) {
         case 0..<4: break
         case 4:
@@ -161,13 +161,13 @@ import Testing
         return (active, passive)
     }
 
-    private static func length(_ random: inout SeededGenerator) -> Int {
-        let most = [1, 1_000, 20_000, 200_000, 1_000_000].randomElement(using: &random) ?? 0
+    private static func length(_ random: inout SeededGenerator, upTo lengths: [Int]) -> Int {
+        let most = lengths.randomElement(using: &random) ?? 0
         return .random(in: 0...most, using: &random)
     }
 
     /// In bytes; the second number of /proc/self/statm, in pages.
-    private static var residentMemory: Int {
+    static var residentMemory: Int {
         guard let file = fopen("/proc/self/statm", "r") else { return 0 }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
