@@ -68,7 +68,7 @@ struct HTTP2Server: Sendable {
         try result.get()
     }
 
-    private func accept(_ channel: any Channel, _ maximumStreams: Int) throws {
+    func accept(_ channel: any Channel, _ maximumStreams: Int) throws {
         let number = state.withLockedValue {
             $0.accepted += 1
             return $0.accepted

@@ -20,7 +20,7 @@ public enum HTTPClientError: Error, Sendable {
     case tls(underlying: any Error)
     /// A limit of the client's configuration has passed.
     case timedOut(Timeout)
-    /// The server closed the connection before the response was complete.
+    /// The server closed the connection before the response was complete, or has been found to be gone.
     case connectionClosed(underlying: (any Error)?)
     /// The stream of this exchange was reset, with an error code of RFC 9113 section 7; others went on.
     case streamReset(code: Int)

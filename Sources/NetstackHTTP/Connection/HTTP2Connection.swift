@@ -39,8 +39,9 @@ struct HTTP2Connection: Identifiable, Sendable {
             mode: .client, connectionConfiguration: connection, streamConfiguration: stream,
             // None can come.
             inboundStreamInitializer: { $0.close() })
-        let handler = HTTP2ConnectionHandler(origin, configuration, multiplexer, pool: pool)
-        try channel.pipeline.syncOperations.addHandler(handler)
+        let pings = HTTP2PingHandler()
+        let handler = HTTP2ConnectionHandler(origin, configuration, multiplexer, pings, pool: pool)
+        try channel.pipeline.syncOperations.addHandlers(pings, handler)
         try channel.syncOptions?.setOption(.autoRead, value: true)
         return HTTP2Connection(origin, channel, handler)
     }

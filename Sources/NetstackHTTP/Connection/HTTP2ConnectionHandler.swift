@@ -12,9 +12,12 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
     private let origin: HTTPOrigin
     private let configuration: HTTPClient.Configuration
     private let multiplexer: NIOHTTP2Handler.StreamMultiplexer
+    private let pings: HTTP2PingHandler
     private weak var pool: HTTPConnectionPool?
     private var context: ChannelHandlerContext?
-    private var streams: [ObjectIdentifier: HTTPConnectionHandler] = [:]
+    private var streams: [ObjectIdentifier: HTTPConnectionHandler] = [:] {
+        didSet { pings.isAwaiting = !streams.isEmpty }
+    }
     /// Whether no more streams are opened: the server takes none (RFC 9113 section 6.8), or the connection is closing.
     private var isRetired = false
     /// Closes the connection when it has had no streams for long enough.
@@ -22,11 +25,12 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
 
     init(
         _ origin: HTTPOrigin, _ configuration: HTTPClient.Configuration,
-        _ multiplexer: NIOHTTP2Handler.StreamMultiplexer, pool: HTTPConnectionPool
+        _ multiplexer: NIOHTTP2Handler.StreamMultiplexer, _ pings: HTTP2PingHandler, pool: HTTPConnectionPool
     ) {
         self.origin = origin
         self.configuration = configuration
         self.multiplexer = multiplexer
+        self.pings = pings
         self.pool = pool
     }
 
