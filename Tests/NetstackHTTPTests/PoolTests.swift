@@ -106,6 +106,38 @@ struct PoolTests {
         }
     }
 
+    /// Dials when it is cancelled.
+    private struct LateDialer: HTTPDialer {
+        let dialling = Event()
+        let dialer = RecordingDialer()
+
+        func dial(host: String, port: Int, deadline: NIODeadline) async throws -> any Channel {
+            dialling.happen()
+            await Event().wait()
+            return try await dialer.dial(host: host, port: port, deadline: deadline)
+        }
+    }
+
+    @Test func aDialThatOutlastsTheShutdownLeavesNoConnection() async throws {
+        try await RawServer.run {
+            try await $0.untilClosed()
+        } while: { server in
+            let dialer = LateDialer()
+            let client = HTTPClient(dialer: dialer)
+            let request = Task { try await client.get(server.url()) }
+            await dialer.dialling.wait()
+            await client.shutdown()
+            await #expect {
+                _ = try await request.value
+            } throws: {
+                guard case HTTPClientError.clientShutDown = $0 else { return false }
+                return true
+            }
+            #expect(dialer.dialer.channels.count == 1)
+            for channel in dialer.dialer.channels { try await channel.closeFuture.get() }
+        }
+    }
+
     @Test func anAddressThatIsSilentDoesNotHoldUpTheNext() async throws {
         try await StackPair.with(farPromiscuous: true) { pair in
             // Nobody answers for the first address: SYNs to it are left undecided.

@@ -7,6 +7,21 @@ import NIOTLS
 enum HTTPTransport: Sendable {
     case http1(HTTPConnection)
     case http2(HTTP2Connection)
+
+    var channel: any Channel {
+        switch self {
+        case .http1(let connection): connection.channel
+        case .http2(let session): session.channel
+        }
+    }
+
+    /// Closes it, now.
+    func close(_ error: any Error) {
+        switch self {
+        case .http1(let connection): connection.close(error)
+        case .http2(let session): session.close(error)
+        }
+    }
 }
 
 /// Waits for the handshake, has the pipeline completed for the protocol that it has agreed on (RFC 7301), and leaves it.

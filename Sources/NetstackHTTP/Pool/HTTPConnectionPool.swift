@@ -13,26 +13,31 @@ final class HTTPConnectionPool: Sendable {
     private typealias Waiter = CheckedContinuation<Grant, any Error>
     private typealias Ledger = ConnectionLedger<HTTPConnection, HTTP2Connection, Waiter>
 
-    /// Tells the requests that wait apart.
+    /// Tells the requests that wait apart, and those that open connections.
     private final class Ticket: Sendable {}
+
+    /// What the shutdown ends, all at one moment.
+    private struct State {
+        var ledger: Ledger
+        /// Connections that are being opened, until they are in the ledger.
+        var openings: [ObjectIdentifier: Task<HTTPTransport, any Error>] = [:]
+    }
 
     private let dialer: any HTTPDialer
     private let configuration: HTTPClient.Configuration
-    private let ledger: NIOLockedValueBox<Ledger>
-    /// Connections that are being opened.
-    private let openings = NIOLockedValueBox<[ObjectIdentifier: Task<HTTPTransport, any Error>]>([:])
+    private let state: NIOLockedValueBox<State>
     /// Made when the first https URL is fetched: reading the trusted roots takes a while.
     private let tls = NIOLockedValueBox<NIOSSLContext?>(nil)
 
     init(dialer: any HTTPDialer, configuration: HTTPClient.Configuration) {
         self.dialer = dialer
         self.configuration = configuration
-        ledger = NIOLockedValueBox(
-            Ledger(
-                limits: .init(
-                    connections: configuration.maximumConnectionsPerOrigin,
-                    idle: configuration.maximumIdleConnectionsPerOrigin,
-                    waiting: configuration.maximumWaitingRequestsPerOrigin)))
+        let ledger = Ledger(
+            limits: .init(
+                connections: configuration.maximumConnectionsPerOrigin,
+                idle: configuration.maximumIdleConnectionsPerOrigin,
+                waiting: configuration.maximumWaitingRequestsPerOrigin))
+        state = NIOLockedValueBox(State(ledger: ledger))
     }
 
     deinit { closeAll() }
@@ -62,7 +67,7 @@ final class HTTPConnectionPool: Sendable {
     // MARK: Waiting
 
     private func grant(_ origin: HTTPOrigin, wantsFresh: Bool, deadline: NIODeadline) async throws -> Grant {
-        let grant = try ledger.withLockedValue { ledger throws(HTTPClientError) in
+        let grant = try withLedger { ledger throws(HTTPClientError) in
             if ledger.isShutDown { throw .clientShutDown }
             return ledger.take(origin, wantsFresh: wantsFresh)
         }
@@ -74,7 +79,7 @@ final class HTTPConnectionPool: Sendable {
         defer { timer.cancel() }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { waiter in
-                let outcome = ledger.withLockedValue { ledger -> Result<Grant, any Error>? in
+                let outcome = withLedger { ledger -> Result<Grant, any Error>? in
                     if ledger.isShutDown { return .failure(HTTPClientError.clientShutDown) }
                     if let grant = ledger.take(origin, wantsFresh: wantsFresh) { return .success(grant) }
                     if ledger.wait(waiter, ObjectIdentifier(ticket), for: origin, wantsFresh: wantsFresh) { return nil }
@@ -92,12 +97,16 @@ final class HTTPConnectionPool: Sendable {
     }
 
     private func fail(_ ticket: Ticket, _ origin: HTTPOrigin, _ error: any Error) {
-        ledger.withLockedValue { $0.leave(ObjectIdentifier(ticket), origin) }?.resume(throwing: error)
+        withLedger { $0.leave(ObjectIdentifier(ticket), origin) }?.resume(throwing: error)
     }
 
     /// Changes the ledger, and tells those who get something by that.
     private func update(_ change: (inout Ledger) -> Ledger.Grants) {
-        for (waiter, grant) in ledger.withLockedValue(change) { waiter.resume(returning: grant) }
+        for (waiter, grant) in withLedger(change) { waiter.resume(returning: grant) }
+    }
+
+    private func withLedger<Result>(_ body: (inout Ledger) throws -> Result) rethrows -> Result {
+        try state.withLockedValue { try body(&$0.ledger) }
     }
 
     // MARK: Opening
@@ -114,9 +123,11 @@ final class HTTPConnectionPool: Sendable {
 
     private func open(_ origin: HTTPOrigin, deadline: NIODeadline) async throws -> HTTPConnection {
         configuration.logger.debug("connecting", metadata: ["origin": "\(origin)"])
+        let ticket = Ticket()
+        defer { state.withLockedValue { $0.openings[ObjectIdentifier(ticket)] = nil } }
         let transport: HTTPTransport
         do {
-            transport = try await dial(origin, deadline: deadline)
+            transport = try await dial(origin, ticket, deadline: deadline)
         } catch {
             update { $0.failedToOpen(origin) }
             throw Self.failure(error, origin)
@@ -144,16 +155,19 @@ final class HTTPConnectionPool: Sendable {
     }
 
     /// Connects, and establishes TLS, in a task that the shutdown cancels.
-    private func dial(_ origin: HTTPOrigin, deadline: NIODeadline) async throws -> HTTPTransport {
-        let opening = Task {
-            let tls = origin.scheme == .https ? try tlsContext() : nil
-            let channel = try await dialer.dial(host: origin.host, port: origin.port, deadline: deadline)
-            return try await setUp(channel, tls, origin, deadline: deadline)
+    private func dial(
+        _ origin: HTTPOrigin, _ ticket: Ticket, deadline: NIODeadline
+    ) async throws -> HTTPTransport {
+        let opening = try state.withLockedValue { state throws(HTTPClientError) in
+            if state.ledger.isShutDown { throw .clientShutDown }
+            let opening = Task {
+                let tls = origin.scheme == .https ? try tlsContext() : nil
+                let channel = try await dialer.dial(host: origin.host, port: origin.port, deadline: deadline)
+                return try await setUp(channel, tls, origin, deadline: deadline)
+            }
+            state.openings[ObjectIdentifier(ticket)] = opening
+            return opening
         }
-        let ticket = Ticket()
-        openings.withLockedValue { $0[ObjectIdentifier(ticket)] = opening }
-        defer { openings.withLockedValue { $0[ObjectIdentifier(ticket)] = nil } }
-        if !isOpen { opening.cancel() }
         do {
             return try await withTaskCancellationHandler {
                 try await opening.value
@@ -166,7 +180,7 @@ final class HTTPConnectionPool: Sendable {
     }
 
     /// To be asked after a connection has been entered: then either this or the shutdown closes it.
-    private var isOpen: Bool { ledger.withLockedValue { !$0.isShutDown } }
+    private var isOpen: Bool { withLedger { !$0.isShutDown } }
 
     /// What kept a connection from opening.
     private static func failure(_ error: any Error, _ origin: HTTPOrigin) -> any Error {
@@ -241,25 +255,30 @@ final class HTTPConnectionPool: Sendable {
 
     /// Closes all connections and waits until they are closed. What they were carrying fails.
     func shutDown() async {
-        let openings = openings.withLockedValue { Array($0.values) }
-        for channel in closeAll() { try? await channel.closeFuture.get() }
-        for opening in openings { _ = await opening.result }
+        let (channels, openings) = closeAll()
+        for channel in channels { try? await channel.closeFuture.get() }
+        for opening in openings {
+            // Open by now, but not in the ledger.
+            guard let transport = try? await opening.value else { continue }
+            transport.close(HTTPClientError.clientShutDown)
+            try? await transport.channel.closeFuture.get()
+        }
     }
 
     @discardableResult
-    private func closeAll() -> [any Channel] {
-        let (connections, sessions, waiters) = ledger.withLockedValue { $0.shutDown() }
-        for opening in openings.withLockedValue({ Array($0.values) }) { opening.cancel() }
-        for waiter in waiters { waiter.resume(throwing: HTTPClientError.clientShutDown) }
-        for connection in connections { connection.close(HTTPClientError.clientShutDown) }
-        for session in sessions { session.close(HTTPClientError.clientShutDown) }
-        return connections.map(\.channel) + sessions.map(\.channel)
+    private func closeAll() -> (channels: [any Channel], openings: [Task<HTTPTransport, any Error>]) {
+        let (ended, openings) = state.withLockedValue { ($0.ledger.shutDown(), Array($0.openings.values)) }
+        for opening in openings { opening.cancel() }
+        for waiter in ended.waiters { waiter.resume(throwing: HTTPClientError.clientShutDown) }
+        for connection in ended.connections { connection.close(HTTPClientError.clientShutDown) }
+        for session in ended.sessions { session.close(HTTPClientError.clientShutDown) }
+        return (ended.connections.map(\.channel) + ended.sessions.map(\.channel), openings)
     }
 
     // MARK: What connections report, from their event loops
 
     func didBecomeIdle(_ connection: HTTPConnection) {
-        let (surplus, grants) = ledger.withLockedValue { $0.put(connection, connection.origin) }
+        let (surplus, grants) = withLedger { $0.put(connection, connection.origin) }
         for (waiter, grant) in grants { waiter.resume(returning: grant) }
         surplus?.close(HTTPClientError.connectionClosed(underlying: nil))
     }
