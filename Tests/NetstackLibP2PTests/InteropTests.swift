@@ -92,8 +92,9 @@ import VNI
         }
     }
 
-    @Test func twentyStreamsAtOnce() async throws {
-        try await withPeers { host, peer, place, peerPlace in
+    @Test(arguments: [IPVersion.v4, .v6])
+    func twentyStreamsAtOnce(_ version: IPVersion) async throws {
+        try await withPeers(version) { host, peer, place, peerPlace in
             await host.handle("/test/echo/1") { stream in
                 while let bytes = try await stream.read() { try await stream.write(bytes) }
             }
@@ -185,8 +186,9 @@ import VNI
         }
     }
 
-    @Test func anotherPeerThanTheOneDialledIsAnError() async throws {
-        try await withPeers { host, peer, place, peerPlace in
+    @Test(arguments: [IPVersion.v4, .v6])
+    func anotherPeerThanTheOneDialledIsAnError(_ version: IPVersion) async throws {
+        try await withPeers(version) { host, peer, place, peerPlace in
             let (other, found) = (LibP2PHost().peerID, try PeerID(await peer.id))
             await #expect(throws: LibP2PError.wrongPeer(expected: other, found: found)) {
                 try await host.connect(to: peerPlace.appending(other))
@@ -280,8 +282,9 @@ import VNI
     // MARK: Links
 
     /// The wire format holds through an implementation that knows nothing of it.
-    @Test func aRequestGoesThroughAPythonPeerThatOnlyRelays() async throws {
-        try await withPeers { host, peer, _, peerPlace in
+    @Test(arguments: [IPVersion.v4, .v6])
+    func aRequestGoesThroughAPythonPeerThatOnlyRelays(_ version: IPVersion) async throws {
+        try await withPeers(version) { host, peer, _, peerPlace in
             let listener = try await StreamLink.listen(host: "127.0.0.1", port: 0)
             try await peer.ask(
                 "relay", ["host": "127.0.0.1", "port": .number(#require(listener.localAddress?.port))])
