@@ -39,7 +39,11 @@ public struct SwiftTCPSettings: Sendable {
 
     var configuration: TCPConfiguration {
         var configuration = TCPConfiguration()
-        configuration.congestionControl = congestionControl
+        configuration.congestionControl =
+            switch congestionControl {
+            case .cubic: .cubic
+            case .newReno: .newReno
+            }
         configuration.minimumRetransmissionTimeout = TimeAmount(
             min(max(minimumRetransmissionTimeout, .milliseconds(1)), .seconds(60)))
         configuration.userTimeout = userTimeout.map {

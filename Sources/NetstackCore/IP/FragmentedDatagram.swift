@@ -15,6 +15,8 @@ struct FragmentedDatagram {
     private var end: Int?
     /// The header of the first fragment, once it has come: the datagram's own (RFC 8200 section 4.5).
     private var firstHeader: IPHeader?
+    /// Whether congestion was experienced on the way of any: it was on the datagram's (RFC 3168 section 5.3).
+    private var congestionExperienced = false
 
     /// Enough for 65,535 bytes at an MTU of 576 bytes, which takes 119.
     private static let maximumPieces = 128
@@ -70,6 +72,7 @@ struct FragmentedDatagram {
         memory += piece.memory
         if isLast { end = piece.end }
         if piece.offset == 0 { firstHeader = header }
+        if header.congestionExperienced { congestionExperienced = true }
     }
 
     /// Whether no piece is missing: as none overlap, it is enough to count.
@@ -91,6 +94,11 @@ struct FragmentedDatagram {
         var packet = ByteBufferAllocator().buffer(capacity: headerLength + byteCount)
         packet.writeBytes(first.readableBytesSpan.extracting(0..<headerLength))
         for piece in pieces { packet.writeImmutableBuffer(piece.payload) }
+        // The second byte of both headers has it, in other bits.
+        let codepoint: UInt8 = header.version == .v4 ? 0x03 : 0x30
+        if congestionExperienced, let byte = packet.getInteger(at: 1, as: UInt8.self) {
+            packet.setInteger(byte | codepoint, at: 1)
+        }
         switch header.version {
         case .v4:
             packet.setInteger(UInt16(truncatingIfNeeded: packet.readableBytes), at: 2)

@@ -177,11 +177,9 @@ package final class StackCore {
 
     /// Resets the oldest of the connections that are closed here and that TCP still finishes.
     private func limitClosing() {
-        while let oldest = closing.first, oldest.isGone || closingCount > limits.closedConnections {
-            closing.removeFirst()
+        while closingCount > limits.closedConnections, let oldest = closing.popFirst() {
             if !oldest.isGone { oldest.end(.closed, tellPeer: true) }
         }
-        if closing.count > 2 * closingCount + 64 { closing.removeAll { $0.isGone } }
     }
 
     /// The number of connections that are open, opening, or not yet closed on this side.
@@ -338,6 +336,10 @@ extension StackCore {
         guard connections[block.id] === block else { return }
         connections[block.id] = nil
         if block.isHalfOpen { halfOpen.remove(block.remote.address) }
-        if block.isReleased { closingCount -= 1 } else { noLongerOpen(block) }
+        guard block.isReleased else { return noLongerOpen(block) }
+        closingCount -= 1
+        while closing.first?.isGone == true { closing.removeFirst() }
+        // Those behind one that takes its time.
+        if closing.count > 2 * closingCount + 64 { closing.removeAll { $0.isGone } }
     }
 }

@@ -15,6 +15,8 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     var isTouched = false
     /// Where it lies on the engine's timer wheel.
     var timer: TimerPlace?
+    /// By how many bytes its buffers have grown, as the engine knows.
+    private var growth = 0
 
     init(_ machine: TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, engine: SwiftEngine) {
         self.machine = machine
@@ -58,18 +60,16 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
             if machine.state == .closed { engine.forget(self) }
             return
         }
+        noteGrowth(machine.growth)
         if events.contains(.opened) { opened(block) }
-        if events.contains(.canRead) {
-            machine.limitBuffers(to: engine.largestWindow)
-            block.becameReadable()
-        }
+        if events.contains(.canRead) { block.becameReadable() }
         // With both directions finished, TCP sees the rest through by itself; but where the peer was first, the four-tuple is
         // in use until it has acknowledged that.
         if block.writeClosed, machine.peerFinished, machine.state != .lastAck, machine.state != .closed {
             block.release()
         }
         if block.waitsForRoom {
-            machine.limitBuffers(to: engine.largestWindow)
+            limitBuffers()
             engine.transmit(self)
             if room >= unsentLimit / 2 { block.gainedRoom() }
         }
@@ -78,7 +78,8 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         engine.transmit(self)
         if let failure = machine.failure, !block.isReleased { block.failed(NetstackError(failure, of: id.remote)) }
         self.block = nil
-        engine.ended(self, inTimeWait: machine.state == .timeWait)
+        noteGrowth(0)
+        engine.ended(self, leaving: machine.state == .timeWait ? timeWait : nil)
         block.ended()
     }
 
@@ -86,8 +87,27 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         // What is known of the path may be less than what the NIC takes, which the SYN has announced.
         let mtu = nic.mtu(to: id.remote.address)
         if mtu < nic.mtu { machine.pathTakes(maximumSegmentSize: segmentSize(mtu), now: engine.now) }
-        machine.limitBuffers(to: engine.largestWindow)
+        limitBuffers()
         block.becameEstablished()
+    }
+
+    /// What TIME-WAIT holds for two minutes: not what its user may never read.
+    private var timeWait: SwiftConnection {
+        guard machine.readableBytes > 0 else { return self }
+        return SwiftConnection(machine.splitTimeWait(), id, on: nic, engine: engine)
+    }
+
+    /// Before buffers may grow: by what the stack has left.
+    private func limitBuffers() {
+        let room = engine.roomForWindows
+        machine.limitBuffers(to: room.maximum, growth: room.growth)
+    }
+
+    /// After they may have.
+    private func noteGrowth(_ growth: Int) {
+        guard growth != self.growth else { return }
+        engine.windowsGrew(by: growth - self.growth)
+        self.growth = growth
     }
 
     private func segmentSize(_ mtu: Int) -> Int {
@@ -139,6 +159,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     func read(upTo limit: Int) -> ByteBuffer? {
         var bytes: ByteBuffer?
         let now = engine.now
+        if block != nil { limitBuffers() }
         turn { bytes = $0.read(upTo: limit, now: now) }
         return bytes
     }
@@ -157,6 +178,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         guard let block else { return }
         let (stack, now) = (block.stack, engine.now)
         stack.beginTurn()
+        limitBuffers()
         while bytes.readableBytes > 0, nic.admits(writesOf: block), room > 0 {
             guard var part = bytes.readSlice(length: min(bytes.readableBytes, room)) else { break }
             machine.write(&part, more: more || bytes.readableBytes > 0, now: now)
@@ -164,6 +186,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
             if bytes.readableBytes > 0 { engine.transmit(self) }
         }
         engine.touch(self)
+        noteGrowth(machine.growth)
         stack.endTurn()
     }
 

@@ -24,8 +24,8 @@ final class SwiftEngine: TCPEngine {
     private var timeWait: [TCPControlBlock.ID: SwiftConnection] = [:]
     /// In the order in which they have come. Some have gone since.
     private var timeWaitOrder: Deque<SwiftConnection> = []
-    /// Connections that are not in TIME-WAIT.
-    private var count = 0
+    /// Bytes by which the buffers of all connections have grown.
+    private var grownByteCount = 0
 
     init(on eventLoop: any EventLoop, limits: Stack.Limits, _ settings: SwiftTCPSettings) {
         self.eventLoop = eventLoop
@@ -36,12 +36,13 @@ final class SwiftEngine: TCPEngine {
 
     var now: NIODeadline { eventLoop.now }
 
-    /// How far the buffers of a connection may grow: they share what the stack has for that.
-    var largestWindow: Int {
-        min(
-            defaults.maximumReceiveWindow,
-            defaults.initialReceiveWindow + limits.windowBytes / max(count, 1))
+    /// The buffers of a connection may grow to `maximum`, by `growth` at most.
+    var roomForWindows: (maximum: Int, growth: Int) {
+        (defaults.maximumReceiveWindow, max(limits.windowBytes - grownByteCount, 0))
     }
+
+    /// The buffers of a connection have grown by so many bytes, or shrunk.
+    func windowsGrew(by count: Int) { grownByteCount += count }
 
     // MARK: Turns
 
@@ -105,8 +106,8 @@ final class SwiftEngine: TCPEngine {
         let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
         let machine = TCPStateMachine(
             accepting: TCPSegment(run, of: syn.segment), configuration: configuration,
-            initialSequenceNumber: initialSequenceNumber(of: syn.id), timestampOffset: timestampOffset(of: syn.id),
-            now: now)
+            initialSequenceNumber: initialSequenceNumber(of: syn.id, after: syn.predecessorEnd),
+            timestampOffset: timestampOffset(of: syn.id), now: now)
         return open(machine, syn.id, on: syn.nic, isPassive: true)
     }
 
@@ -116,7 +117,6 @@ final class SwiftEngine: TCPEngine {
         let connection = SwiftConnection(machine, id, on: nic, engine: self)
         let block = TCPControlBlock(id, on: nic, isPassive: isPassive, transport: connection)
         connection.block = block
-        count += 1
         touch(connection)
         return block
     }
@@ -130,9 +130,11 @@ final class SwiftEngine: TCPEngine {
     }
 
     /// RFC 6528 section 3: a clock, and a keyed hash of the connection. A step every 64 ns: the numbers of successive
-    /// connections of the same four grow for over two minutes.
-    private func initialSequenceNumber(of id: TCPControlBlock.ID) -> TCPSequenceNumber {
-        TCPSequenceNumber(hash(id, 0) &+ UInt32(truncatingIfNeeded: now.uptimeNanoseconds >> 6))
+    /// connections of the same four grow for over two minutes; where one has sent faster than that, from its last number on.
+    private func initialSequenceNumber(of id: TCPControlBlock.ID, after last: UInt32? = nil) -> TCPSequenceNumber {
+        let number = TCPSequenceNumber(hash(id, 0) &+ UInt32(truncatingIfNeeded: now.uptimeNanoseconds >> 6))
+        guard let last = last.map(TCPSequenceNumber.init), number <= last else { return number }
+        return last + 1 + Int(hash(id, 2) & 0xffff)
     }
 
     /// RFC 7323 section 5.4: clocks of connections tell nothing of each other.
@@ -148,15 +150,13 @@ final class SwiftEngine: TCPEngine {
     }
 
     /// Nothing is left of a connection but perhaps TIME-WAIT.
-    func ended(_ connection: SwiftConnection, inTimeWait: Bool) {
-        count -= 1
-        if inTimeWait {
-            timeWait[connection.id] = connection
-            timeWaitOrder.append(connection)
-            while timeWait.count > limits.closedConnections, let oldest = timeWaitOrder.popFirst() { forget(oldest) }
-        } else {
-            wheel.remove(connection)
-        }
+    func ended(_ connection: SwiftConnection, leaving rest: SwiftConnection?) {
+        if rest !== connection { wheel.remove(connection) }
+        guard let rest else { return }
+        timeWait[rest.id] = rest
+        timeWaitOrder.append(rest)
+        touch(rest)
+        while timeWait.count > limits.closedConnections, let oldest = timeWaitOrder.popFirst() { forget(oldest) }
     }
 
     // MARK: Segments
@@ -181,6 +181,7 @@ final class SwiftEngine: TCPEngine {
         guard let old = timeWait[syn.id] else { return true }
         let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
         guard old.machine.mayBeSucceeded(by: TCPSegment(run, of: syn.segment)) else { return false }
+        syn.predecessorEnd = old.machine.sendNext.rawValue
         forget(old)
         return true
     }

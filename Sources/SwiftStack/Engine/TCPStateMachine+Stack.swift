@@ -7,14 +7,31 @@ extension TCPStateMachine {
     /// Bytes that have been written and not been sent.
     var unsentLength: Int { sendBuffer.count - min(sendNext - sendUnacknowledged, sendBuffer.count) }
 
-    /// Bounds how far the buffers grow: by `share` of what the stack has for that, and by what the round trip can make use
-    /// of. With fewer bytes than they begin with no link is worth more, and more than a processor's cache holds cost time.
-    mutating func limitBuffers(to share: Int) {
+    /// Bounds how far each of the buffers grows: by `growth`, what the stack has left for that, and by what the round trip can
+    /// make use of. With fewer bytes than they begin with no link is worth more, and more than a processor's cache holds cost
+    /// time.
+    mutating func limitBuffers(to maximum: Int, growth: Int) {
         let roundTrip = lossDetection.minimumRoundTrip.nanoseconds
         // At a byte a nanosecond. One that is not known yet may be any.
-        let useful = roundTrip > 0 ? max(Int(roundTrip), configuration.initialReceiveWindow) : share
-        configuration.maximumReceiveWindow = min(share, useful)
-        configuration.maximumSendBuffer = min(share, useful)
+        let useful = roundTrip > 0 ? max(Int(roundTrip), configuration.initialReceiveWindow) : maximum
+        configuration.maximumReceiveWindow = min(receiveBuffer.limit + growth, useful, maximum)
+        let sent = max(sendBuffer.count, configuration.initialSendBuffer)
+        configuration.maximumSendBuffer = min(sent + growth, useful, maximum)
+    }
+
+    /// Bytes by which the buffers have grown beyond what they begin with.
+    var growth: Int {
+        receiveBuffer.limit - configuration.initialReceiveWindow
+            + max(sendBuffer.count - configuration.initialSendBuffer, 0)
+    }
+
+    /// The connection in TIME-WAIT without what is unread, which stays here and can still be read.
+    mutating func splitTimeWait() -> TCPStateMachine {
+        var rest = self
+        rest.receiveBuffer.removeAll()
+        timers = TCPTimers()
+        pending = []
+        return rest
     }
 
     /// The peer is not told that the connection has ended.

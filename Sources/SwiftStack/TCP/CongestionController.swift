@@ -7,26 +7,17 @@ struct CongestionController {
     private(set) var window: Int
     /// ssthresh, in bytes.
     private(set) var slowStartThreshold = Int.max
-    private var avoidance: Avoidance
+    private var avoidance: any CongestionAvoidance
     private var slowStart = HyStart()
     /// What congestion has last cost, to be given back if there was none (RFC 4015 section 3.2).
     private var beforeReduction: (window: Int, slowStartThreshold: Int)?
 
-    private enum Avoidance {
-        case newReno(NewReno)
-        case cubic(Cubic)
-    }
-
     /// RFC 6928 section 2: ten segments; one after a handshake that had trouble (RFC 5681 section 3.1).
     static func initialWindow(segment: Int) -> Int { min(10 * segment, max(2 * segment, 14600)) }
 
-    init(_ algorithm: TCPConfiguration.CongestionControl, window: Int) {
+    init(_ avoidance: any CongestionAvoidance, window: Int) {
+        self.avoidance = avoidance
         self.window = window
-        avoidance =
-            switch algorithm {
-            case .newReno: .newReno(NewReno())
-            case .cubic: .cubic(Cubic())
-            }
     }
 
     var isInSlowStart: Bool { window < slowStartThreshold }
@@ -40,15 +31,8 @@ struct CongestionController {
             length -= growth
             guard !isInSlowStart, length > 0, !slowStart.isConservative else { return }
         }
-        switch avoidance {
-        case .newReno(var algorithm):
-            window += algorithm.growth(window: window, acknowledged: length, segment: segment)
-            avoidance = .newReno(algorithm)
-        case .cubic(var algorithm):
-            window += algorithm.growth(
-                window: window, acknowledged: length, segment: segment, roundTrip: smoothedRoundTrip, now: now)
-            avoidance = .cubic(algorithm)
-        }
+        window += avoidance.growth(
+            window: window, acknowledged: length, segment: segment, roundTrip: smoothedRoundTrip, now: now)
         window = min(window, Self.maximumWindow)
     }
 
@@ -63,29 +47,17 @@ struct CongestionController {
     /// starts.
     mutating func heldUpByLink() { slowStart = HyStart() }
 
-    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh (RFC 5681 section 3.1 equation 4). For CUBIC
-    /// (RFC 9438 section 4.6) at least the initial window counts as in use: a small loss while there is little to send does
-    /// not make the next transfer slow.
+    /// Congestion was noticed, with `flight` bytes in the network: sets ssthresh.
     mutating func reduce(flight: Int, segment: Int) {
         beforeReduction = (window, slowStartThreshold)
-        switch avoidance {
-        case .newReno:
-            slowStartThreshold = max(min(window, flight) / 2, 2 * segment)
-        case .cubic(var algorithm):
-            let used = min(window, max(flight, Self.initialWindow(segment: segment)))
-            slowStartThreshold = max(algorithm.reduced(window: used, segment: segment), 2 * segment)
-            avoidance = .cubic(algorithm)
-        }
+        slowStartThreshold = max(avoidance.threshold(window: window, flight: flight, segment: segment), 2 * segment)
     }
 
     /// The retransmission timer has expired: a single segment (RFC 5681 section 3.1), and slow start from there.
     mutating func collapse(segment: Int) {
         window = segment
         slowStart = HyStart()
-        if case .cubic(var algorithm) = avoidance {
-            algorithm.timedOut()
-            avoidance = .cubic(algorithm)
-        }
+        avoidance.timedOut()
     }
 
     /// Recovery governs the window for the time being (RFC 6937), or has ended and left it at ssthresh.
@@ -100,28 +72,13 @@ struct CongestionController {
         beforeReduction = nil
     }
 
-    /// Nothing was sent for longer than a retransmission time-out: nothing is known of the path any more (RFC 5681
-    /// section 4.1).
-    mutating func restartAfterIdle(segment: Int) {
-        guard window > Self.initialWindow(segment: segment) else { return }
+    /// The window has not been made use of for long: what it was is forgotten by halves (RFC 7661 section 4.4.3).
+    mutating func decay(segment: Int) {
         slowStartThreshold = max(slowStartThreshold, window / 4 * 3)
-        window = Self.initialWindow(segment: segment)
+        window = max(window / 2, min(window, Self.initialWindow(segment: segment)))
         slowStart = HyStart()
     }
 
     /// No window of a peer is larger (RFC 7323 section 2.3).
     private static let maximumWindow = 1 << 30
-}
-
-/// RFC 5681 section 3.1: a segment for every window that is acknowledged.
-struct NewReno {
-    private var acknowledged = 0
-
-    mutating func growth(window: Int, acknowledged length: Int, segment: Int) -> Int {
-        acknowledged += length
-        guard acknowledged >= window else { return 0 }
-        acknowledged -= window
-        if acknowledged > window { acknowledged = 0 }
-        return segment
-    }
 }

@@ -1,8 +1,8 @@
 // Congestion avoidance that grows with the time since the last congestion, not with the round trips (RFC 9438).
 
-import NIOCore
+package import NIOCore
 
-struct Cubic {
+package struct Cubic: CongestionAvoidance {
     /// W_max, in segments: the window that congestion was met at.
     private var maximumWindow = 0.0
     /// W_est, in segments: what Reno's window would be.
@@ -22,10 +22,12 @@ struct Cubic {
     private static let scale = 0.4
     private static let reduction = 0.7
 
+    package init() {}
+
     /// Section 4.1 to 4.5: by how much the window grows for `length` bytes that were acknowledged.
-    mutating func growth(window: Int, acknowledged length: Int, segment: Int, roundTrip: TimeAmount, now: NIODeadline)
-        -> Int
-    {
+    package mutating func growth(
+        window: Int, acknowledged length: Int, segment: Int, roundTrip: TimeAmount, now: NIODeadline
+    ) -> Int {
         let segmentLength = Double(max(segment, 1))
         let current = Double(window) / segmentLength
         let begin = start.map { skipPause(until: now, roundTrip, since: $0) } ?? beginEpoch(at: now, window: current)
@@ -49,17 +51,19 @@ struct Cubic {
     }
 
     /// Section 4.6 and 4.7: ssthresh, and with fast convergence a smaller W_max where the window did not get back to the
-    /// last one, to make room for others.
-    mutating func reduced(window: Int, segment: Int) -> Int {
-        let current = Double(window) / Double(max(segment, 1))
+    /// last one, to make room for others. At least the initial window counts as in use: a small loss while there is little to
+    /// send does not make the next transfer slow.
+    package mutating func threshold(window: Int, flight: Int, segment: Int) -> Int {
+        let used = min(window, max(flight, CongestionController.initialWindow(segment: segment)))
+        let current = Double(used) / Double(max(segment, 1))
         maximumWindow = current < maximumWindow ? current * (1 + Self.reduction) / 2 : current
         priorWindow = current
         start = nil
-        return Int(Double(window) * Self.reduction)
+        return Int(Double(used) * Self.reduction)
     }
 
     /// Section 4.8: the curve begins where the window is then.
-    mutating func timedOut() { maximumWindow = 0 }
+    package mutating func timedOut() { maximumWindow = 0 }
 
     /// Section 4.2: time in which the window was not made use of, and did not grow, is no time of the curve.
     private mutating func skipPause(until now: NIODeadline, _ roundTrip: TimeAmount, since begin: NIODeadline)
@@ -91,4 +95,8 @@ struct Cubic {
         }
         return root
     }
+}
+
+extension CongestionAvoidance where Self == Cubic {
+    package static var cubic: Cubic { Cubic() }
 }

@@ -41,11 +41,9 @@ package struct TCPConfiguration: Sendable {
     package var keepAliveProbes = 9
     /// Twice the longest life of a segment (RFC 9293 section 3.4.2).
     package var timeWait = TimeAmount.minutes(2)
-    package var congestionControl = CongestionControl.cubic
+    package var congestionControl: any CongestionAvoidance = .cubic
     /// The most data of one outgoing segment, in bytes: cut on its way out (see `TCPOutgoingSegment`).
     package var maximumOutgoingLength = 60 << 10
-
-    package typealias CongestionControl = SwiftTCPSettings.CongestionControl
 
     package init() {}
 }

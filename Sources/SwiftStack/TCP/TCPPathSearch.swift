@@ -3,20 +3,41 @@
 import NIOCore
 import NetstackCore
 
-/// There while segments are kept shorter than peer and path have announced to take.
+/// There while segments are kept shorter than peer and NIC have announced to take.
 struct TCPPathSearch {
-    /// What was sent before, and may get through after all.
-    let size: Int
+    /// What peer and NIC take.
+    let longest: Int
+    /// What is tried next.
+    private(set) var size: Int
     /// A segment as long as that, on its way (section 7.5).
     var probe: (start: TCPSequenceNumber, end: TCPSequenceNumber)?
     /// When the next may leave.
     private(set) var nextProbeAt: NIODeadline
     private var losses: UInt8 = 0
 
-    init(size: Int, now: NIODeadline) {
-        self.size = size
+    /// Begins at once.
+    init(longest: Int, now: NIODeadline) {
+        self.longest = longest
+        size = longest
         nextProbeAt = now
     }
+
+    /// The path is known to take no more than is sent, for the time being (RFC 1191 section 6.3).
+    mutating func postpone(now: NIODeadline) {
+        probe = nil
+        size = longest
+        nextProbeAt = now + Self.validity
+    }
+
+    /// The path may take `size`, which is less than the longest.
+    mutating func tries(_ size: Int, now: NIODeadline) {
+        probe = nil
+        self.size = min(size, longest)
+        nextProbeAt = now
+    }
+
+    /// How long what is known of a path is taken for true.
+    private static let validity = TimeAmount.minutes(10)
 
     /// A single loss may be one of many. After three the path is as it seems, until it may have changed (RFC 1191 section
     /// 6.3).
@@ -26,7 +47,7 @@ struct TCPPathSearch {
         losses += 1
         guard losses == 3 else { return }
         losses = 0
-        nextProbeAt = now + .minutes(10)
+        nextProbeAt = now + Self.validity
     }
 }
 
@@ -39,7 +60,7 @@ extension TCPStateMachine {
         guard unansweredTimeouts.isMultiple(of: 3), sendMaximumSegmentSize > Self.safeSegmentSize,
             let first = retransmissions.first, Int(first.length) >= segmentSize
         else { return }
-        if pathSearch == nil { pathSearch = TCPPathSearch(size: sendMaximumSegmentSize, now: now) }
+        if pathSearch == nil { pathSearch = TCPPathSearch(longest: sendMaximumSegmentSize, now: now) }
         sendMaximumSegmentSize = max(sendMaximumSegmentSize / 2, Self.safeSegmentSize)
     }
 
@@ -54,9 +75,23 @@ extension TCPStateMachine {
     }
 
     /// Section 7.6.1: a probe that has arrived, and was not sent again, tells what the path takes.
-    mutating func endPathProbe() {
-        guard let pathSearch, let probe = pathSearch.probe, sendUnacknowledged >= probe.end else { return }
-        sendMaximumSegmentSize = pathSearch.size
-        self.pathSearch = nil
+    mutating func endPathProbe(now: NIODeadline) {
+        guard let search = pathSearch, let probe = search.probe, sendUnacknowledged >= probe.end else { return }
+        sendMaximumSegmentSize = search.size
+        if search.size < search.longest {
+            pathSearch?.postpone(now: now)
+        } else {
+            pathSearch = nil
+        }
+    }
+
+    /// A router has said how long segments may be. Where longer ones than are sent now were found to vanish, that may be what
+    /// gets through.
+    mutating func notePathTakes(_ size: Int, now: NIODeadline) {
+        let longest = pathSearch?.longest ?? sendMaximumSegmentSize
+        guard size < longest else { return }
+        var search = pathSearch ?? TCPPathSearch(longest: longest, now: now)
+        if size > sendMaximumSegmentSize { search.tries(size, now: now) } else { search.postpone(now: now) }
+        pathSearch = search
     }
 }

@@ -59,6 +59,9 @@ struct TCPReceiveBuffer {
         measuredSince = now
     }
 
+    /// Nothing has come for long. What was offered stays so (RFC 9293 section 3.8.6): the window gets smaller as it is used.
+    mutating func giveBack(to limit: Int) { self.limit = min(self.limit, limit) }
+
     mutating func removeAll() {
         pieces = []
         count = 0

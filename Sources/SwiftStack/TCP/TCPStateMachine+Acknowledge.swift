@@ -28,7 +28,7 @@ extension TCPStateMachine {
         let flight = sendNext - sendUnacknowledged
         let echo = segment.options.timestamps.flatMap { echoedTime($0.echoReply, now: now) }
         var delivery = TCPDelivery(now: now, minimumRoundTrip: lossDetection.minimumRoundTrip, echo: echo)
-        if isNew { advance(to: acknowledgment, &delivery) }
+        if isNew { advance(to: acknowledgment, &delivery, now: now) }
         let isDuplicateReported = takeSACKBlocks(segment, &delivery)
         takeRoundTrip(segment, delivery, isNew: isNew, now: now)
 
@@ -87,7 +87,9 @@ extension TCPStateMachine {
     }
 
     /// SND.UNA moves on.
-    private mutating func advance(to acknowledgment: TCPSequenceNumber, _ delivery: inout TCPDelivery) {
+    private mutating func advance(
+        to acknowledgment: TCPSequenceNumber, _ delivery: inout TCPDelivery, now: NIODeadline
+    ) {
         let length = acknowledgment - sendUnacknowledged
         retransmissions.acknowledge(upTo: acknowledgment, &delivery)
         if length > sendBuffer.count { conditions.insert(.finAcknowledged) }
@@ -95,7 +97,7 @@ extension TCPStateMachine {
         sendUnacknowledged = acknowledgment
         unansweredTimeouts = 0
         forgetOldMarks()
-        endPathProbe()
+        endPathProbe(now: now)
         // Karn's algorithm: what was sent again and is acknowledged says nothing of the path (RFC 6298 section 5.7).
         if !delivery.acknowledgedRetransmission { roundTrip.backOffs = 0 }
         // "A good deal" of room: writers are not woken for a segment at a time.
@@ -162,6 +164,7 @@ extension TCPStateMachine {
     /// What the peer says itself is asked once in a round trip: it may echo what it got long before.
     private mutating func takeRoundTrip(_ segment: TCPSegment, _ delivery: TCPDelivery, isNew: Bool, now: NIODeadline) {
         let isRoundOver = isNew && sendUnacknowledged >= flightRoundEnd
+        if isRoundOver, case .none = recovery { validateWindow(acknowledged: largestFlight, now: now) }
         // Karn's algorithm: what lay behind a gap until it was filled may have arrived long before.
         if let sentAt = delivery.sentOnceAt, !delivery.acknowledgedRetransmission {
             let sample = max(now - sentAt, .nanoseconds(1))

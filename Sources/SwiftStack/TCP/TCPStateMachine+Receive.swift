@@ -160,6 +160,7 @@ extension TCPStateMachine {
         // A retransmitted FIN: the peer has not seen our acknowledgment (section 3.10.7.4, TIME-WAIT).
         if state == .timeWait, segment.flags.contains(.fin) { timers.wait = now + configuration.timeWait }
         guard segment.length > 0, !segment.flags.contains(.syn) else {
+            if !isOld, segment.flags == .ack, segment.sequenceNumber + 1 == receiveNext { return answerProbe(now: now) }
             // Limited, so that two who misunderstand each other don't go on for ever.
             return challenge(isOld ? .timestamp : segment.flags.contains(.syn) ? .synchronized : .sequence, now: now)
         }
@@ -208,13 +209,13 @@ extension TCPStateMachine {
     /// An acknowledgment that lets a peer who is one prove it: ten in five seconds (RFC 5961 section 7).
     mutating func challenge(_ reason: DropReason, now: NIODeadline) {
         drop = reason
-        if now - challengesSince >= .seconds(5) {
-            challengesSince = now
-            challenges = 0
-        }
-        guard challenges < 10 else { return }
-        challenges += 1
-        pending.insert(.acknowledgment)
+        if challenges.allows(at: now, burst: 10, every: .milliseconds(500)) { pending.insert(.acknowledgment) }
+    }
+
+    /// RFC 9293 section 3.8.4: a keep-alive probe.
+    private mutating func answerProbe(now: NIODeadline) {
+        drop = .sequence
+        if probeAnswers.allows(at: now, burst: 10, every: .milliseconds(500)) { pending.insert(.acknowledgment) }
     }
 
     private mutating func answerWithReset(_ segment: TCPSegment) {

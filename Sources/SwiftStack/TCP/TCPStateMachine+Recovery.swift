@@ -95,9 +95,10 @@ extension TCPStateMachine {
         return ProportionalRateReduction(flight: flight)
     }
 
-    /// RFC 3168 section 6.1.2: as for a loss, once in a round trip.
+    /// RFC 3168 section 6.1.2: as for a loss, once in a round trip. Until what was sent after the last reduction is
+    /// acknowledged, the peer may not know of that.
     mutating func congestionExperienced(flight: Int) {
-        guard case .none = recovery else { return }
+        guard case .none = recovery, sendUnacknowledged > recoveryPoint else { return }
         recovery = .congestionExperienced(reduceProportionally(flight: flight))
     }
 
@@ -106,6 +107,33 @@ extension TCPStateMachine {
     mutating func reduceWindow(flight: Int) {
         congestion.reduce(flight: flight, segment: segmentSize)
         if conditions.contains(.ecn) { conditions.insert(.confirmsReduction) }
+    }
+
+    /// RFC 7661: a round trip is over, or nothing is in flight any more.
+    mutating func validateWindow(acknowledged count: Int? = nil, now: NIODeadline) {
+        let roundTrip = roundTrip.smoothed ?? .zero
+        if let count {
+            windowValidation.acknowledged(count, roundTrip: roundTrip, now: now)
+        } else {
+            windowValidation.resumed(since: lastSentAt, roundTrip: roundTrip, now: now)
+        }
+        let halvings = windowValidation.update(
+            window: congestion.window, burst: CongestionController.initialWindow(segment: segmentSize),
+            unusedSince: lastSentAt, now: now)
+        // After sixteen nothing is left of any window.
+        for _ in 0..<min(halvings, 16) { congestion.decay(segment: segmentSize) }
+    }
+
+    /// What may leave of a window that is not validated; none that would be silly.
+    mutating func spreadRoom(size: Int, unsent: Int, now: NIODeadline) -> Int {
+        let burst = CongestionController.initialWindow(segment: segmentSize)
+        let roundTrip = roundTrip.smoothed ?? .zero
+        let room = windowValidation.room(window: congestion.window, burst: burst, roundTrip: roundTrip, now: now)
+        if room >= min(size, unsent) { return room }
+        timers.spreading = max(
+            windowValidation.nextRoom(window: congestion.window, burst: burst, roundTrip: roundTrip),
+            now + .nanoseconds(1))
+        return 0
     }
 
     /// The window after an acknowledgment.
@@ -121,6 +149,7 @@ extension TCPStateMachine {
         case .fast, .congestionExperienced:
             if isOver {
                 if isRecovering { lossDetection.recoveryEnded() }
+                windowValidation.recovered()
                 recovery = .none
                 duplicateAcknowledgments = 0
                 congestion.set(window: congestion.slowStartThreshold, segment: segmentSize)

@@ -114,11 +114,14 @@ extension TCPStateMachine {
         guard unsent > 0 || isFINDue || retransmissions.lostLength > 0 || pending.contains(.tailLossProbe) else {
             return nil
         }
-        restartAfterIdle(now: now)
+        if retransmissions.isEmpty { validateWindow(now: now) }
         let options = makeOptions(now: now)
         let optionsLength = options.encodedLength
         let size = sendMaximumSegmentSize - optionsLength
         var quota = congestion.window - inFlight
+        if !windowValidation.isValidated, case .none = recovery {
+            quota = min(quota, spreadRoom(size: size, unsent: unsent, now: now))
+        }
         if pending.contains(.override) || pending.contains(.tailLossProbe) { quota = max(quota, size) }
         if forwardRecovery == .awaitingSecond, sendNext == recoveryPoint,
             lengthOfNew(unsent: unsent, isFINDue: isFINDue, size: size, quota: 2 * size) == nil
@@ -232,6 +235,9 @@ extension TCPStateMachine {
             if segment.payloadLength % segment.maximumSegmentSize > 0 { shortSegmentEnd = sendNext }
         }
         recovery.reduction?.sent(length)
+        if !windowValidation.isValidated {
+            windowValidation.sent(length, window: congestion.window, roundTrip: roundTrip.smoothed ?? .zero, now: now)
+        }
         if pending.contains(.tailLossProbe) {
             lossDetection.probe = (sendNext, isRetransmission)
         }
@@ -256,7 +262,7 @@ extension TCPStateMachine {
 
     /// Where nothing is in flight, only the peer's window can be what keeps data: it is asked for (RFC 9293 section 3.8.6.1).
     private mutating func persistIfStuck(now: NIODeadline) {
-        guard retransmissions.isEmpty else { return }
+        guard retransmissions.isEmpty, timers.spreading == .distantFuture else { return }
         let isFINDue = conditions.contains(.writeClosed) && !conditions.contains(.finSent)
         if sendBuffer.count > 0 || isFINDue {
             guard !conditions.contains(.persisting) else { return }
@@ -266,11 +272,6 @@ extension TCPStateMachine {
             conditions.remove(.persisting)
             timers.retransmission = .distantFuture
         }
-    }
-
-    private mutating func restartAfterIdle(now: NIODeadline) {
-        guard retransmissions.isEmpty, now - lastSentAt > retransmissionTimeout else { return }
-        congestion.restartAfterIdle(segment: segmentSize)
     }
 
     // MARK: What all segments have

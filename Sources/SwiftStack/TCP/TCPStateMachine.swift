@@ -128,6 +128,7 @@ package struct TCPStateMachine {
 
     // Congestion control and loss recovery.
     var congestion: CongestionController
+    var windowValidation: CongestionWindowValidation
     var roundTrip: RoundTripEstimator
     var lossDetection: TCPLossDetection
     var recovery = Recovery.none
@@ -152,9 +153,9 @@ package struct TCPStateMachine {
     var lastSentAt: NIODeadline
     var lastReceivedAt: NIODeadline
     var keepAliveProbesSent: UInt8 = 0
-    /// Challenge acknowledgments in the five seconds from here on (RFC 5961 section 7).
-    var challengesSince: NIODeadline
-    var challenges: UInt8 = 0
+    /// Of challenge acknowledgments, and of answers to keep-alive probes: whoever guesses segments must not use up those.
+    var challenges = RateLimit()
+    var probeAnswers = RateLimit()
 
     enum Recovery {
         case none
@@ -229,12 +230,12 @@ package struct TCPStateMachine {
         receiveMaximumSegmentSize = configuration.defaultMaximumSegmentSize
         receiveBuffer = TCPReceiveBuffer(limit: configuration.initialReceiveWindow, now: now)
         congestion = CongestionController(configuration.congestionControl, window: sendMaximumSegmentSize)
+        windowValidation = CongestionWindowValidation(now: now)
         roundTrip = RoundTripEstimator(initialTimeout: configuration.initialRetransmissionTimeout)
         lossDetection = TCPLossDetection(forward: initial)
         recentTimestampAt = now
         lastSentAt = now
         lastReceivedAt = now
-        challengesSince = now
     }
 
     // MARK: The user's calls
@@ -270,6 +271,7 @@ package struct TCPStateMachine {
         guard let bytes = receiveBuffer.read(upTo: limit) else { return nil }
         if let smoothed = roundTrip.smoothed {
             receiveBuffer.tune(roundTrip: smoothed, maximum: configuration.maximumReceiveWindow, now: now)
+            if receiveBuffer.limit > configuration.initialReceiveWindow, receivesData { startIdleTimer(now: now) }
         }
         if receivesData, isWindowUpdateDue { pending.insert(.acknowledgment) }
         return bytes
@@ -328,11 +330,10 @@ package struct TCPStateMachine {
     /// get no longer than this, and what has been lost is sent again.
     package mutating func pathTakes(maximumSegmentSize: Int, now: NIODeadline) {
         let size = max(maximumSegmentSize, Self.smallestMaximumSegmentSize)
-        if let longest = pathSearch?.size {
-            pathSearch = size > sendMaximumSegmentSize ? TCPPathSearch(size: min(size, longest), now: now) : nil
-        }
-        guard size < sendMaximumSegmentSize else { return }
-        sendMaximumSegmentSize = size
+        let hasProbe = pathSearch?.probe != nil
+        notePathTakes(size, now: now)
+        guard size < sendMaximumSegmentSize || hasProbe else { return }
+        sendMaximumSegmentSize = min(size, sendMaximumSegmentSize)
         // What was too long is not lost to congestion: the window stays (RFC 1191 section 6.5).
         retransmissions.markLostOnTimeout(age: .zero, now: now)
         if retransmissions.lostLength > 0 { pending.insert(.override) }

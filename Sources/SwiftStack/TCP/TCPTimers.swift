@@ -15,13 +15,17 @@ struct TCPTimers {
     var keepAlive = NIODeadline.distantFuture
     /// The user time-out (RFC 9293 section 3.8.3).
     var user = NIODeadline.distantFuture
+    /// More may leave of a window that is not validated (RFC 7661 section 4.4.2).
+    var spreading = NIODeadline.distantFuture
+    /// Buffers that have grown are given back when nothing has happened for a while.
+    var idle = NIODeadline.distantFuture
     /// The end of TIME-WAIT, and of FIN-WAIT-2 where nobody is there to read.
     var wait = NIODeadline.distantFuture
 
     /// The first of them.
     var next: NIODeadline? {
         let first = min(
-            min(retransmission, tailLossProbe, reordering, acknowledgment), min(keepAlive, user, wait))
+            min(retransmission, tailLossProbe, reordering, acknowledgment, spreading), min(keepAlive, user, idle, wait))
         return first == .distantFuture ? nil : first
     }
 }
@@ -38,6 +42,7 @@ extension TCPStateMachine {
             timers.acknowledgment = .distantFuture
             pending.insert(.acknowledgment)
         }
+        if timers.spreading <= now { timers.spreading = .distantFuture }
         if timers.reordering <= now {
             timers.reordering = .distantFuture
             detectLosses(now: now)
@@ -52,6 +57,7 @@ extension TCPStateMachine {
         }
         if timers.retransmission <= now { retransmissionDue(now: now) }
         if timers.keepAlive <= now { keepAliveDue(now: now) }
+        if timers.idle <= now { idleDue(now: now) }
     }
 
     /// RTO as it stands.
@@ -133,6 +139,20 @@ extension TCPStateMachine {
             pending.insert(.probe)
             timers.keepAlive = now + configuration.keepAliveInterval
         }
+    }
+
+    /// Long beyond what a round trip, or a time-out or two, may take.
+    private static let idleTime = TimeAmount.seconds(10)
+
+    /// The buffers have grown.
+    mutating func startIdleTimer(now: NIODeadline) {
+        if timers.idle == .distantFuture { timers.idle = now + Self.idleTime }
+    }
+
+    private mutating func idleDue(now: NIODeadline) {
+        let end = max(lastReceivedAt, lastSentAt) + Self.idleTime
+        timers.idle = end > now ? end : .distantFuture
+        if end <= now { receiveBuffer.giveBack(to: configuration.initialReceiveWindow) }
     }
 
     /// Data wait from now on, if none did.

@@ -57,6 +57,23 @@ import Testing
         #expect(try IPHeader(parsing: packet.readableBytesSpan).upperLayerProtocol == .udp)
     }
 
+    /// RFC 3168 section 5.3: congestion on the way of one fragment is congestion on that of the datagram.
+    @Test(arguments: [IPVersion.v4, .v6], [0, 1])
+    func aMarkOfAnyFragmentIsTheDatagrams(version: IPVersion, marked: Int) throws {
+        var reassembler = Reassembler()
+        var fragments = [fragment(version, at: 0, bytes(0, 16)), fragment(version, at: 16, bytes(16, 4), isLast: true)]
+        let bits: UInt8 = version == .v4 ? 0x03 : 0x30
+        let byte = try #require(fragments[marked].getInteger(at: 1, as: UInt8.self))
+        fragments[marked].setInteger(byte | bits, at: 1)
+        if version == .v4 {
+            let header = fixingHeaderChecksum(Array(fragments[marked].readableBytesView.prefix(20)))
+            fragments[marked].setBytes(header, at: 0)
+        }
+        #expect(try reassembler.add(fragments[0]) == .incomplete)
+        let whole = try #require(reassembler.add(fragments[1]).packet)
+        #expect(try IPHeader(parsing: whole.readableBytesSpan).congestionExperienced)
+    }
+
     @Test func keepsOptionsOfTheFirstFragment() throws {
         var first = fragment(.v4, at: 0, bytes(0, 8))
         var withOptions = Array(first.readableBytesView)

@@ -21,11 +21,11 @@ import Testing
     ///   - old: the last timestamp of the old connection; nil if it has none.
     /// - Returns: the first answer to the SYN, and where the old connection's numbers ended.
     private func answer(
-        old: UInt32?, toSYN timestamp: UInt32?, at sequence: UInt32
+        old: UInt32?, data: Int = 0, toSYN timestamp: UInt32?, at sequence: UInt32
     ) async throws -> (answer: HeardSegment, last: UInt32) {
         let (address, peer) = IPVersion.v4.ends
         var result: (HeardSegment, UInt32)?
-        try await Endpoint.with(.swift) { stack, listener, endpoint in
+        try await Endpoint.with(.swift, mtu: 65535) { stack, listener, endpoint in
             func send(_ flags: TCPHeader.Flags, _ sequence: UInt32, acknowledging acknowledged: HeardSegment)
                 async throws
             {
@@ -36,12 +36,23 @@ import Testing
                         flags, from: peer, to: address, sequence: sequence, acknowledgment: end, window: 65535,
                         options: options))
             }
+            // Whole packets, and a window scaled by 2^14: data come fast.
             try await endpoint.write(
                 tcpPacket(
                     .syn, from: peer, to: address, sequence: 1000, window: 65535,
-                    options: Self.timestamps(old, echoing: 0)))
+                    options: Self.timestamps(old, echoing: 0) + [2, 4, 0xff, 0xd7, 1, 3, 3, 14]))
             try await send(.ack, 1001, acknowledging: try await endpoint.segment())
             let connection = try #require(await listener.first { _ in true })
+            async let write: Void = connection.write(pattern(data))
+            var first: UInt32?
+            var received: UInt32 = 0
+            while received < data {
+                let segment = try await endpoint.segment { $0.length > 0 }
+                if first == nil { first = segment.tcp.sequenceNumber }
+                received = max(received, segment.tcp.sequenceNumber &+ UInt32(segment.length) &- (first ?? 0))
+                try await send(.ack, 1001, acknowledging: segment)
+            }
+            try await write
             try await connection.closeWrite()
             let fin = try await endpoint.segment { $0.tcp.flags.contains(.fin) }
             try await send([.fin, .ack], 1001, acknowledging: fin)
@@ -84,5 +95,12 @@ import Testing
         #expect(answer.tcp.flags == .ack)
         #expect(answer.tcp.sequenceNumber == last)
         #expect(answer.tcp.acknowledgmentNumber == Self.next)
+    }
+
+    /// RFC 9293 section 3.6.1 (MAY-2): the next connection's numbers begin above all of the old one's, however fast it was.
+    @Test func theNextConnectionBeginsAboveTheOld() async throws {
+        let (answer, last) = try await answer(old: Self.recent, data: 8 << 20, toSYN: Self.recent + 1, at: 1)
+        #expect(answer.tcp.flags == [.syn, .ack])
+        #expect((1..<1 << 31).contains(answer.tcp.sequenceNumber &- last))
     }
 }

@@ -30,7 +30,7 @@ import Testing
         let network = SimulatedNetwork(Self.bottleneck(rate: rate), seed: UInt64(algorithms.count))
         let flows = algorithms.map { algorithm in
             var configuration = TCPConfiguration()
-            configuration.congestionControl = algorithm
+            configuration.congestionControl = algorithm == .cubic ? .cubic : .newReno
             let flow = network.open(.bulk, configuration: configuration)
             network.run(until: network.now + pause)
             return flow
@@ -53,7 +53,7 @@ import Testing
         shares.reduce(0, +) / (Double(rate) * 1448 / 1500)
     }
 
-    typealias Algorithm = TCPConfiguration.CongestionControl
+    typealias Algorithm = SwiftTCPSettings.CongestionControl
 
     @Test(arguments: [Algorithm.cubic, .newReno], [TimeAmount.milliseconds(10), .seconds(10)])
     func twoFlowsShare(algorithm: Algorithm, pause: TimeAmount) {

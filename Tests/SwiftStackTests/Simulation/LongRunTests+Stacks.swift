@@ -85,7 +85,6 @@ extension LongRunTests {
         traffic.meet(conditions, corruption: 0.002)
         loop.run(until: start + .minutes(55))
         traffic.giveUp()
-        traffic.openLast()
         // TIME-WAIT takes two minutes.
         loop.run(until: start + .hours(1))
         traffic.closeAccounts()

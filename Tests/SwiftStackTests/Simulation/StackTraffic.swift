@@ -31,12 +31,13 @@ final class StackTraffic {
     }
 
     init(
-        _ settings: [SwiftTCPSettings], _ conditions: SimulatedLink.Conditions, seed: UInt64, on loop: VirtualLoop
+        _ settings: [SwiftTCPSettings], limits: Stack.Limits = Stack.Limits(), _ conditions: SimulatedLink.Conditions,
+        seed: UInt64, on loop: VirtualLoop
     ) throws {
         self.loop = loop
         random = SeededGenerator(state: seed)
         wires = [0, 1].map { SimulatedWire(conditions, seed: seed &* 2 &+ $0, on: loop) }
-        stacks = try settings.map { try Stack(.swift($0), on: loop) }
+        stacks = try settings.map { try Stack(.swift($0), limits: limits, on: loop) }
         wires[0].peer = wires[1]
         wires[1].peer = wires[0]
         for (index, stack) in stacks.enumerated() {
@@ -119,13 +120,11 @@ final class StackTraffic {
         return true
     }
 
-    /// One each way, closed in good order: the last timers of both stacks, at which they let go of what was reset.
-    func openLast() {
-        for dialler in 0...1 {
-            let path = pathToListener(from: dialler, .v4)
-            if !dial(path, (.init(length: 1), .init(length: 1, ending: .afterPeer)), .zero) {
-                problems.append("no connection from a port that is free")
-            }
+    func openToListener(
+        _ plans: (active: SimulatedEndpoint.Plan, passive: SimulatedEndpoint.Plan), from dialler: Int = 0
+    ) {
+        if !dial(pathToListener(from: dialler, .v4), plans, .zero) {
+            problems.append("no connection from a port that is free")
         }
     }
 

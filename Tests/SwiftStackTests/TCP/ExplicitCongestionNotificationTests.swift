@@ -128,6 +128,28 @@ struct ExplicitCongestionNotificationTests {
             """)
     }
 
+    /// RFC 3168 section 6.1.2: an echo of before the peer has heard of the reduction is of the same congestion.
+    @Test func anEchoThatCrossesTheConfirmationReducesNothing() {
+        play(
+            """
+            newreno
+            established ecn
+            write 10000
+            > data 1:10001
+            +0.1 < .E ack 10001
+            < .E ack 10001 win 65000
+            write 40000
+            measure
+            skip
+            expect flight 4000..5500
+            +0.1 < . ack 12001
+            write 40000
+            skip
+            +0.1 < .E ack 14001
+            skip
+            """)
+    }
+
     /// RFC 3168 section 6.1.2: the window was reduced, for whatever reason; else the peer's echo would reduce it again.
     @Test func aLossIsConfirmedAsWell() {
         play(

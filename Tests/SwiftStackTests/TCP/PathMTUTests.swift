@@ -175,6 +175,62 @@ struct PathMTUTests {
         +0.1 < . ack 1001
         """
 
+    /// RFC 1191 section 6.3: ten minutes later it may be another path; and if it is not, that is no congestion.
+    @Test func afterTenMinutesALongerSegmentIsTried() {
+        play(
+            """
+            established
+            pathmtu 500
+            write 1000
+            > . 1:501(500)
+            > P. 501:1001(500)
+            +0.1 < . ack 1001
+            +590 write 1000
+            > . 1001:1501(500)
+            > P. 1501:2001(500)
+            +0.1 < . ack 2001
+            +10 write 1500
+            > . 2001:3001(1000)
+            > P. 3001:3501(500)
+            +0.02 pathmtu 500
+            > . 2001:2501(500)
+            > . 2501:3001(500)
+            > P. 3001:3501(500)
+            +0.1 < . ack 3501
+            +590 write 1000
+            > . 3501:4001(500)
+            > P. 4001:4501(500)
+            +0.1 < . ack 4501
+            +10 write 1000
+            > P. 4501:5501(1000)
+            +0.1 < . ack 5501
+            write 2000
+            > . 5501:6501(1000)
+            > P. 6501:7501(1000)
+            """)
+    }
+
+    /// RFC 1191 section 3: in a black hole a report says what gets through; of more than that it says nothing for ten minutes.
+    @Test func aReportFromABlackHoleIsTried() {
+        play(
+            """
+            established no sack
+            write 1000
+            > . 1:1001(1000)
+            \(Self.shortened)
+            pathmtu 800
+            write 800
+            > P. 1001:1801(800)
+            +0.1 < . ack 1801
+            write 1000
+            > . 1801:2601(800)
+            > P. 2601:2801(200)
+            +0.1 < . ack 2801
+            +600 write 1000
+            > P. 2801:3801(1000)
+            """)
+    }
+
     @Test func timestampsAreDeductedFromAShorterPathToo() {
         play(
             """

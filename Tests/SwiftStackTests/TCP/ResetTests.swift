@@ -55,6 +55,19 @@ struct ResetTests {
             """)
     }
 
+    /// RFC 9293 section 3.8.4: who uses up the challenges does not silence the answers to keep-alive probes.
+    @Test func probesAreAnsweredWhateverElseIsChallenged() {
+        let volley = (0..<25).map { _ in "< R 500:500(0)" }.joined(separator: "\n")
+        play(
+            """
+            established
+            \(volley)
+            skip
+            < . 0:0(0) ack 1
+            > . 1:1(0) ack 1
+            """)
+    }
+
     /// RFC 9293 section 3.10.7.4, second check: a reset may carry data (SHLD-2), and an ACK.
     @Test(arguments: ["R 1:11(10)", "R. 1:1(0) ack 1", "RP. 1:1(0) ack 1", "RF 1:1(0)"])
     func aResetMayCarryAnything(_ reset: String) {

@@ -75,7 +75,6 @@ private struct Simulation {
         configuration.offersECN = random.happens(0.3)
         configuration.initialReceiveWindow = [2_000, 20_000, 256 << 10].randomElement(using: &random) ?? 0
         configuration.maximumOutgoingLength = [1460, 16 << 10, 60 << 10].randomElement(using: &random) ?? 0
-        configuration.timeWait = .seconds(1)
         let machine = TCPStateMachine(
             connecting: configuration, initialSequenceNumber: TCPSequenceNumber(0xffff_f000),
             timestampOffset: 0xffff_fff0,

@@ -85,6 +85,8 @@ enum ScriptExpectation {
     case inFlight(Int, Bool)
     /// `sent <=5`: how many segments there are that the script has not met yet.
     case sent(ScriptBound)
+    /// `dropped window`, `dropped nothing`: why the last segment of the peer, or a part of it, was not taken.
+    case dropped(String)
     /// `no timer`: the machine waits for nothing.
     case noTimer
 }

@@ -98,6 +98,7 @@ enum ScriptParser {
         case "closed": return .closed(String(last))
         case "readable": return .readable(try integer(last, "readable"))
         case "finished": return .finished(true)
+        case "dropped": return .dropped(String(last))
         case "room": return .room(try bound(last))
         case "flight" where last == "%":
             return .measuredFlight(try bound(words.dropFirst().first ?? ""))

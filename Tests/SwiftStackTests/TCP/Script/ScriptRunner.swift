@@ -302,6 +302,9 @@ extension ScriptRunner {
             guard failure == name else { throw Fault("the failure is \(failure)") }
         case .readable(let count):
             guard machine.readableBytes == count else { throw Fault("readable are \(machine.readableBytes)") }
+        case .dropped(let name):
+            let reason = machine.drop.map { "\($0)" } ?? "nothing"
+            guard reason == name else { throw Fault("it was dropped for: \(reason)") }
         case .finished(let isExpected):
             guard machine.peerFinished == isExpected else { throw Fault("it is the other way round") }
         case .room(let bound):
