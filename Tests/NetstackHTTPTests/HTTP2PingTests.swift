@@ -1,6 +1,5 @@
 // Servers of HTTP/2 that vanish without a word, in a time that the tests make pass.
 
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
 import NIOHTTP2
@@ -29,6 +28,23 @@ struct HTTP2PingTests {
         return try channel.readOutbound(as: HTTP2Frame.self) == nil
     }
 
+    /// Reads frames of streams, which do not come by the handler, or these of the connection.
+    private func read(_ channel: EmbeddedChannel, _ payloads: HTTP2Frame.FramePayload...) {
+        for payload in payloads {
+            channel.pipeline.fireChannelRead(HTTP2Frame(streamID: .rootStream, payload: payload))
+        }
+        channel.pipeline.fireChannelReadComplete()
+    }
+
+    /// Lets a silence pass, at whose end there is a ping and not before, and answers it.
+    private func answer(after silence: TimeAmount, _ channel: EmbeddedChannel) throws {
+        channel.embeddedEventLoop.advanceTime(by: silence - .nanoseconds(1))
+        try #expect(!hasPinged(channel))
+        channel.embeddedEventLoop.advanceTime(by: .nanoseconds(1))
+        try #expect(hasPinged(channel))
+        read(channel, .ping(HTTP2PingData(), ack: true))
+    }
+
     private func expectGivenUp(_ channel: EmbeddedChannel) {
         #expect {
             try channel.throwIfErrorCaught()
@@ -40,36 +56,89 @@ struct HTTP2PingTests {
 
     @Test func aServerThatIsSilentIsPingedAndGivenUp() throws {
         try withHandler { channel, handler in
-            handler.isAwaiting = true
+            handler.streamCount = 1
             channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.silence - .nanoseconds(1))
             try #expect(!hasPinged(channel))
             channel.embeddedEventLoop.advanceTime(by: .nanoseconds(1))
             try #expect(hasPinged(channel))
             // The requests may have been given up meanwhile.
-            handler.isAwaiting = false
+            handler.streamCount = 0
             channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.patience - .nanoseconds(1))
             try channel.throwIfErrorCaught()
             channel.embeddedEventLoop.advanceTime(by: .nanoseconds(1))
             expectGivenUp(channel)
+            // It is not said again, whatever becomes of streams.
+            for count in [2, 1] { handler.streamCount = count }
+            channel.embeddedEventLoop.advanceTime(by: .hours(1))
+            try channel.throwIfErrorCaught()
+            try #expect(!hasPinged(channel))
         }
     }
 
-    @Test func aServerThatAnswersIsPingedAgainAfterAnotherSilence() throws {
+    @Test func aServerThatAnswersIsPingedLessAndLessOften() throws {
         try withHandler { channel, handler in
-            handler.isAwaiting = true
+            handler.streamCount = 1
+            var silence = HTTP2PingHandler.silence
+            var silences: [TimeAmount] = []
             for _ in 0..<50 {
-                channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.silence)
-                try #expect(hasPinged(channel))
-                channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.patience - .nanoseconds(1))
-                channel.pipeline.fireChannelReadComplete()
+                try answer(after: silence, channel)
+                silences.append(silence)
+                silence = min(silence * HTTP2PingHandler.growth, HTTP2PingHandler.longestSilence)
             }
+            // Servers of gRPC end a connection over a third.
+            #expect(silences.dropFirst().count { $0 < .minutes(5) } == 2)
+            #expect(silence == HTTP2PingHandler.longestSilence)
+            channel.embeddedEventLoop.advanceTime(by: silence)
+            try #expect(hasPinged(channel))
             try channel.throwIfErrorCaught()
+            channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.patience)
+            expectGivenUp(channel)
+        }
+    }
+
+    @Test("a server is pinged soon again when streams open or bring frames", arguments: [true, false])
+    func theFirstSilenceComesBack(_ opens: Bool) throws {
+        try withHandler { channel, handler in
+            handler.streamCount = 1
+            for _ in 0..<2 {
+                try answer(after: HTTP2PingHandler.silence, channel)
+                if opens { handler.streamCount += 1 } else { read(channel) }
+            }
+            try answer(after: HTTP2PingHandler.silence, channel)
+            // A stream that closes says nothing of the server.
+            handler.streamCount = 1
+            // Nor is the connection's own business what requests wait for.
+            read(channel, .settings(.settings([])))
+            try answer(after: HTTP2PingHandler.silence * HTTP2PingHandler.growth, channel)
+        }
+    }
+
+    @Test func aServerThatTakesWhatIsWrittenIsNotGivenUp() throws {
+        try withHandler { channel, handler in
+            handler.streamCount = 1
+            channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.silence)
+            try #expect(hasPinged(channel))
+            for isWritable in [false, true] {
+                channel.embeddedEventLoop.advanceTime(by: .seconds(5))
+                channel.isWritable = isWritable
+                channel.pipeline.fireChannelWritabilityChanged()
+            }
+            channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.silence - .nanoseconds(1))
+            try #expect(!hasPinged(channel))
+            channel.embeddedEventLoop.advanceTime(by: .nanoseconds(1))
+            try #expect(hasPinged(channel))
+            // That nothing more fits in is no sign of life.
+            channel.embeddedEventLoop.advanceTime(by: .seconds(5))
+            channel.isWritable = false
+            channel.pipeline.fireChannelWritabilityChanged()
+            channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.patience - .seconds(5))
+            expectGivenUp(channel)
         }
     }
 
     @Test func aServerThatSpeaksByItselfIsNotPinged() throws {
         try withHandler { channel, handler in
-            handler.isAwaiting = true
+            handler.streamCount = 1
             for _ in 0..<50 {
                 channel.embeddedEventLoop.advanceTime(by: HTTP2PingHandler.silence - .nanoseconds(1))
                 channel.pipeline.fireChannelReadComplete()
@@ -80,11 +149,11 @@ struct HTTP2PingTests {
 
     @Test func aServerWithNothingToSayIsPingedWhenItHas() throws {
         try withHandler { channel, handler in
-            handler.isAwaiting = true
-            handler.isAwaiting = false
+            handler.streamCount = 1
+            handler.streamCount = 0
             channel.embeddedEventLoop.advanceTime(by: .hours(1))
             try #expect(!hasPinged(channel))
-            handler.isAwaiting = true
+            handler.streamCount = 1
             channel.embeddedEventLoop.run()
             try #expect(hasPinged(channel))
         }
@@ -100,12 +169,21 @@ struct HTTP2PingTests {
             configuration.idleTimeout = .seconds(3600)
             let servers = MemoryServers(try identity.serverContext(protocols: ["h2"]))
             let client = HTTPClient(dialer: servers, configuration: configuration)
-            try await test(client, servers)
-            // TLS waits for the words that servers end with, and these may have vanished.
-            await servers.loop.advanceTime(by: .seconds(30))
-            try await servers.carry(until: Task { await client.shutdown() })
-            try await servers.finish()
+            do {
+                try await test(client, servers)
+            } catch {
+                try await finish(client, servers)
+                throw error
+            }
+            try await finish(client, servers)
         }
+    }
+
+    private func finish(_ client: HTTPClient, _ servers: MemoryServers) async throws {
+        // TLS waits for the words that servers end with, and these may have vanished.
+        await servers.loop.advanceTime(by: .seconds(30))
+        try await servers.carry(until: Task { await client.shutdown() })
+        try await servers.finish()
     }
 
     @Test(.enabled(if: ChildProcess.isInstalled("openssl")))
@@ -140,9 +218,11 @@ struct HTTP2PingTests {
             let held = Task { [url = servers.server.url("/hold")] in try await client.get(url).text() }
             try await servers.carry(until: Task { await servers.server.holding.wait() })
             while try await servers.carryAll() {}
+            var silence = HTTP2PingHandler.silence
             for _ in 0..<10 {
-                await servers.loop.advanceTime(by: HTTP2PingHandler.silence)
+                await servers.loop.advanceTime(by: silence)
                 try await #expect(servers.carryAll())
+                silence = min(silence * HTTP2PingHandler.growth, HTTP2PingHandler.longestSilence)
             }
             let other = Task { [url = servers.server.url()] in try await client.get(url).text() }
             try await #expect(servers.carry(until: other) == "1")

@@ -10,7 +10,9 @@ extension HTTPClient {
         /// How long it may take to get a connection: waiting for one that is free, or resolving, connecting to whichever
         /// address answers, and TLS.
         public var connectTimeout: Duration = .seconds(10)
-        /// How long the server may do nothing while it is its turn. A slow reader of the response does not count.
+        /// How long the server may do nothing while it is its turn. A slow reader of the response does not count. Whatever this
+        /// is, a connection of HTTP/2 that is silent is given up after 30 seconds, half of them after a ping; later where
+        /// earlier pings have brought nothing but their answers.
         public var idleTimeout: Duration = .seconds(60)
         /// How long a request may take up to the end of its response's body; nil for any time.
         public var totalTimeout: Duration?

@@ -61,7 +61,7 @@ extension HTTPClientError: CustomStringConvertible {
         case .timedOut(.idle): "server was silent for too long"
         case .timedOut(.total): "response was not complete in time"
         case .connectionClosed(let underlying):
-            "server closed the connection early" + (underlying.map { ": \($0)" } ?? "")
+            "connection ended early" + (underlying.map { ": \($0)" } ?? "")
         case .streamReset(let code): "stream was reset: \(HTTP2ErrorCode(networkCode: code))"
         case .invalidResponse(let underlying): "server does not speak HTTP: \(underlying)"
         case .decompressionFailed(let underlying): "body can't be decompressed: \(underlying)"

@@ -16,7 +16,7 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler {
     private weak var pool: HTTPConnectionPool?
     private var context: ChannelHandlerContext?
     private var streams: [ObjectIdentifier: HTTPConnectionHandler] = [:] {
-        didSet { pings.isAwaiting = !streams.isEmpty }
+        didSet { pings.streamCount = streams.count }
     }
     /// Whether no more streams are opened: the server takes none (RFC 9113 section 6.8), or the connection is closing.
     private var isRetired = false
