@@ -133,8 +133,30 @@ struct PoolTests {
                 guard case HTTPClientError.clientShutDown = $0 else { return false }
                 return true
             }
-            #expect(dialer.dialer.channels.count == 1)
-            for channel in dialer.dialer.channels { try await channel.closeFuture.get() }
+            #expect(dialer.dialer.channels.map(\.isActive) == [false])
+        }
+    }
+
+    @Test func aHandshakeThatTheShutdownCutsShortLeavesNoConnection() async throws {
+        let greeted = Event()
+        try await RawServer.run { connection in
+            // It answers nothing to what TLS begins with.
+            _ = try await connection.receive()
+            greeted.happen()
+            try await connection.untilClosed()
+        } while: { server in
+            let dialer = RecordingDialer()
+            let client = HTTPClient(dialer: dialer)
+            let request = Task { try await client.get(server.url(scheme: "https")) }
+            await greeted.wait()
+            await client.shutdown()
+            #expect(dialer.channels.map(\.isActive) == [false])
+            await #expect {
+                _ = try await request.value
+            } throws: {
+                guard case HTTPClientError.clientShutDown = $0 else { return false }
+                return true
+            }
         }
     }
 

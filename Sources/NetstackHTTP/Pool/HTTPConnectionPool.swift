@@ -132,22 +132,16 @@ final class HTTPConnectionPool: Sendable {
             update { $0.failedToOpen(origin) }
             throw Self.failure(error, origin)
         }
+        // The shutdown closes what it finds being opened.
+        guard isOpen else { throw HTTPClientError.clientShutDown }
         switch transport {
         case .http1(let connection):
             update { $0.opened(connection, origin) }
-            guard isOpen else {
-                connection.close(HTTPClientError.clientShutDown)
-                throw HTTPClientError.clientShutDown
-            }
             if !connection.channel.isActive { didClose(connection.channel, origin) }
             return connection
         case .http2(let session):
             try await session.withStreamLimit { [self] limit in
                 update { $0.opened(session, streamLimit: limit, origin) }
-            }
-            guard isOpen else {
-                session.close(HTTPClientError.clientShutDown)
-                throw HTTPClientError.clientShutDown
             }
             if !session.channel.isActive { didClose(session: session.id, origin) }
             return try await openStream(of: session)
@@ -179,7 +173,7 @@ final class HTTPConnectionPool: Sendable {
         }
     }
 
-    /// To be asked after a connection has been entered: then either this or the shutdown closes it.
+    /// Whether there has been no shutdown.
     private var isOpen: Bool { withLedger { !$0.isShutDown } }
 
     /// What kept a connection from opening.
@@ -225,6 +219,8 @@ final class HTTPConnectionPool: Sendable {
         } catch {
             timer.cancel()
             channel.close(promise: nil)
+            // The shutdown waits for this, and for all that closes.
+            if !isOpen { try? await channel.closeFuture.get() }
             throw error
         }
     }
