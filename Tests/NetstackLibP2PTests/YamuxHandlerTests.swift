@@ -102,6 +102,23 @@ struct YamuxHandlerTests {
         }
     }
 
+    @Test func aPeerWhoseDataKeepAnAnswerWaitingIsKeptUntilTheyEnd() throws {
+        try withHandler { channel, _ in
+            channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive)
+            try #expect(sent(channel) == [YamuxFrame(.ping, .syn, length: 2)])
+            for _ in 0..<50 {
+                channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive - .nanoseconds(1))
+                // A part of a frame is enough.
+                channel.pipeline.fireChannelReadComplete()
+            }
+            channel.embeddedEventLoop.advanceTime(by: YamuxHandler.keepAlive - .nanoseconds(1))
+            #expect(channel.isActive)
+            channel.embeddedEventLoop.advanceTime(by: .nanoseconds(1))
+            #expect(!channel.isActive)
+            #expect(throws: LibP2PError.timedOut(what: "an answer to a ping")) { try channel.throwIfErrorCaught() }
+        }
+    }
+
     @Test func aPeerThatAnswersPingsIsKept() throws {
         try withHandler { channel, _ in
             for number in 2..<50 as Range<UInt32> {

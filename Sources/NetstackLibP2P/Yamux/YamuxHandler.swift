@@ -7,7 +7,7 @@ package final class YamuxHandler: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    /// How long after its last answer a peer is asked for a sign of life, and how long it may take to answer.
+    /// How long after its last answer a peer is asked for a sign of life, and how long it may then say nothing.
     package static let keepAlive = TimeAmount.seconds(30)
 
     private let eventLoop: any EventLoop
@@ -21,6 +21,7 @@ package final class YamuxHandler: ChannelInboundHandler {
     private var isReading = false
     private var flushScheduled = false
     private var pings: [UInt32: EventLoopPromise<Void>] = [:]
+    private var lastRead = NIODeadline.uptimeNanoseconds(0)
     /// Until the next ping, or its answer.
     private var keepAliveTimer: Scheduled<Void>?
 
@@ -73,11 +74,20 @@ package final class YamuxHandler: ChannelInboundHandler {
         let eventLoop = eventLoop.assumeIsolated()
         keepAliveTimer = eventLoop.scheduleTask(in: Self.keepAlive) { [weak self] in
             guard let self else { return }
-            keepAliveTimer = eventLoop.scheduleTask(in: Self.keepAlive) { [weak self] in self?.giveUp() }
+            awaitAnswer(for: Self.keepAlive)
             ping().assumeIsolated().whenSuccess { [weak self] in
                 self?.keepAliveTimer?.cancel()
                 self?.keepAlive()
             }
+        }
+    }
+
+    /// An answer may come late: behind the data that come before it.
+    private func awaitAnswer(for time: TimeAmount) {
+        keepAliveTimer = eventLoop.assumeIsolated().scheduleTask(in: time) { [weak self] in
+            guard let self else { return }
+            let silence = eventLoop.now - lastRead
+            silence < Self.keepAlive ? awaitAnswer(for: Self.keepAlive - silence) : giveUp()
         }
     }
 
@@ -147,6 +157,7 @@ package final class YamuxHandler: ChannelInboundHandler {
 
     package func channelReadComplete(context: ChannelHandlerContext) {
         isReading = false
+        lastRead = eventLoop.now
         settle(context)
         context.fireChannelReadComplete()
     }
