@@ -479,26 +479,6 @@ struct HostTests {
             #expect(identification.agentVersion == LibP2PHost.Configuration().agentVersion)
         }
     }
-
-    @Test(arguments: ["/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0"])
-    func aHostAtEveryAddressSaysWhereItCanBeDialled(_ everywhere: String) async throws {
-        let (near, far) = (LibP2PHost(configuration: .quiet()), LibP2PHost(configuration: .quiet()))
-        await far.allow(near.peerID)
-        let port = try #require(await far.listen(on: Multiaddr(everywhere)).port)
-        let host = everywhere.hasPrefix("/ip4") ? "/ip4/127.0.0.1" : "/ip6/::1"
-        let loopback = try Multiaddr("\(host)/tcp/\(port)")
-        let places = try await near.identify(loopback).listenAddresses
-        #expect(places.contains(loopback))
-        #expect(await far.listenAddresses == places.map { $0.appending(far.peerID) })
-        for place in places {
-            #expect(!"\(place)".hasPrefix("/ip4/0.0.0.0/") && !"\(place)".hasPrefix("/ip6/::/"))
-            #expect(!"\(place)".hasPrefix("/ip4/169.254.") && !"\(place)".hasPrefix("/ip6/fe80:"))
-            // It names no peer, so this is a connection of its own.
-            #expect(try await near.connect(to: place) == far.peerID)
-        }
-        await near.shutdown()
-        await far.shutdown()
-    }
 }
 
 extension LibP2PHost.Configuration {

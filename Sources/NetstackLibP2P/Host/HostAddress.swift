@@ -24,6 +24,22 @@ package enum HostAddress {
             .map { Multiaddr(TransportAddress($0, listener.port)) }
     }
 
+    /// How many places a host tells its peers. One of IPv6 takes 22 bytes of an identify message, of which rust-libp2p reads
+    /// 4 KiB and go-libp2p 8; a machine may have hundreds.
+    private static let toldLimit = 64
+
+    /// Which of a host's places to tell its peers: no more than they read. Loopback comes last, as few can dial it.
+    package static func told(_ places: [Multiaddr]) -> [Multiaddr] {
+        func isLoopback(_ place: Multiaddr) -> Bool {
+            switch place.components.first {
+            case .ip4(let ip): ip.isLoopback
+            case .ip6(let ip): ip.isLoopback
+            default: false
+            }
+        }
+        return Array((places.filter { !isLoopback($0) } + places.filter(isLoopback)).prefix(toldLimit))
+    }
+
     /// Looks up the name if it is one, off the event loop.
     ///
     /// - Returns: at least one.

@@ -26,7 +26,7 @@ extension HostCore {
 
     func serveIdentify(on channel: any Channel) throws {
         let message = Identification(
-            protocols: protocols, listenAddresses: listenAddresses,
+            protocols: protocols, listenAddresses: HostAddress.told(listenAddresses),
             observedAddress: channel.parent?.remoteAddress.flatMap(TransportAddress.init).map(Multiaddr.init),
             protocolVersion: "ipfs/0.1.0", agentVersion: agentVersion, publicKey: identity.publicKey.serialized)
         try channel.pipeline.syncOperations.addHandler(IdentifyResponder(message.serialized()))
