@@ -42,6 +42,7 @@ test-stacks: setup
 # client's tests, which wait out its time-outs.
 test-asan test-tsan: export SWIFT_BACKTRACE = enable=no
 test-asan test-tsan: export LSAN_OPTIONS = suppressions=$(CURDIR)/Tests/leaks.supp:print_suppressions=0
+test-asan test-tsan: export TSAN_OPTIONS = suppressions=$(CURDIR)/Tests/races.supp:print_suppressions=0
 test-asan: setup
 	$(SWIFT) test --sanitize address --scratch-path .build-asan --no-parallel --skip NetstackHTTPTests --skip InteropTests --skip PythonPeerTests --skip ProcessTests --skip SwiftStackTests --skip TruthTests
 
@@ -77,7 +78,7 @@ TARGETS ?= $(notdir $(wildcard Fuzz/Corpus/*))
 fuzz: setup
 	Fuzz/run $(SECONDS) $(TARGETS)
 
-# Everything side by side: half an hour on a quiet machine. See Benchmarks/README.md.
+# Everything side by side: three quarters of an hour on a quiet machine. See Benchmarks/README.md.
 bench: setup
 	$(SWIFT) build -c release --package-path Benchmarks
 	Benchmarks/.build/release/vni-bench run --output Benchmarks/Results

@@ -16,7 +16,7 @@ public enum DropReason: Hashable, Sendable, CaseIterable {
     case hopLimit
     /// A protocol that is none of the stack's; its sender is told.
     case unknownProtocol
-    /// No socket is there; the sender is told.
+    /// No socket is there, or nobody who forwards; the sender is told.
     case closedPort
     /// ICMP that answers nothing that was sent, or that nobody would do anything about.
     case unsolicited
@@ -44,13 +44,13 @@ public enum DropReason: Hashable, Sendable, CaseIterable {
     case connectionLimit
     /// A SYN to a listener that had as many connections waiting as it takes.
     case backlog
-    /// It was of no connection; it is answered with a reset.
+    /// It was of no connection; unless it is a reset it is answered with one.
     case noConnection
     /// It lies outside of the window, or was no answer to a SYN.
     case sequence
     /// Its data lie beyond the window that was announced, as a whole or in part.
     case window
-    /// Its data had all arrived before.
+    /// Its data had all arrived before, or it is a SYN again whose connection is being decided on.
     case duplicate
     /// There were too many pieces out of order.
     case outOfOrder

@@ -139,16 +139,18 @@ extension StackCore {
             return false
         }
         if connections[request.id] != nil { return true }
-        if engine.isInTimeWait(request.id), !engine.yieldTimeWait(to: request) { return true }
         let listener = listeners.match(request.destination)
-        guard listener != nil || request.nic.tcpHandler != nil else { return true }
+        let isExpected = listener != nil || request.nic.tcpHandler != nil
         let source = request.source.address
-        guard halfOpen.hasRoom(for: source), passive.hasRoom(for: source),
-            openConnectionCount + undecided.count < limits.connections.total
-        else {
+        let hasRoom =
+            halfOpen.hasRoom(for: source) && passive.hasRoom(for: source)
+            && openConnectionCount + undecided.count < limits.connections.total
+        guard hasRoom || !isExpected else {
             request.nic.statistics.drop(.connectionLimit)
             return false
         }
+        if engine.isInTimeWait(request.id), !engine.yieldTimeWait(to: request) { return true }
+        guard isExpected else { return true }
         if let listener {
             afterTurn { listener.open(request) }
         } else {
@@ -198,6 +200,7 @@ extension StackCore {
         case .echoRequest(let echo):
             guard nic.owns(header.destination) else {
                 guard let forward = nic.echoHandler else {
+                    nic.statistics.drop(.closedPort)
                     return answer(.administrativelyProhibited, to: header, packet, on: nic)
                 }
                 return afterTurn { forward(echo, header) }
@@ -275,9 +278,9 @@ extension StackCore {
         // An old router tells no MTU (RFC 1191 section 5): what has not fitted was the packet.
         let told = mtu > 0 ? mtu : header.totalLength - 1
         let current = nic.mtu(to: header.destination)
-        guard let mtu = nic.pathMTUs.record(told, to: header.destination, below: current, now: eventLoop.now) else {
-            return false
-        }
+        let shorter = nic.pathMTUs.record(told, to: header.destination, below: current, now: eventLoop.now)
+        // What is known by others of the same destination need not be known to this connection.
+        guard let mtu = shorter ?? (block != nil && told <= current ? current : nil) else { return false }
         afterTurn { block?.pathTakes(mtu) }
         return true
     }

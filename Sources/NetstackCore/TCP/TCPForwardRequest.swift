@@ -19,8 +19,8 @@ package final class TCPForwardRequest {
     let expiry: NIODeadline
     private let stack: StackCore
     package var eventLoop: any EventLoop { stack.eventLoop }
-    /// The last sequence number of a connection in TIME-WAIT that has made way: its successor's begin above (RFC 9293 section
-    /// 3.6.1).
+    /// SND.NXT of a connection in TIME-WAIT that has made way, where the TCP knows it: the successor's begin above (RFC 9293
+    /// section 3.6.1).
     package var predecessorEnd: UInt32?
     private var decided = false
     /// Called when the link or the stack goes before there was a decision.

@@ -29,7 +29,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     func receive(_ segment: TCPSegment, now: NIODeadline) {
         machine.receive(segment, now: now)
-        if let reason = machine.drop { nic.statistics.drop(reason) }
+        if let reason = machine.drop { nic.statistics.drop(reason, count: segment.count) }
         tell()
     }
 
@@ -79,7 +79,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         if let failure = machine.failure, !block.isReleased { block.failed(NetstackError(failure, of: id.remote)) }
         self.block = nil
         noteGrowth(0)
-        engine.ended(self, leaving: machine.state == .timeWait ? timeWait : nil)
+        engine.ended(self, leaving: machine.state == .timeWait ? makeTimeWait() : nil)
         block.ended()
     }
 
@@ -92,7 +92,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     }
 
     /// What TIME-WAIT holds for two minutes: not what its user may never read.
-    private var timeWait: SwiftConnection {
+    private func makeTimeWait() -> SwiftConnection {
         guard machine.readableBytes > 0 else { return self }
         return SwiftConnection(machine.splitTimeWait(), id, on: nic, engine: engine)
     }

@@ -38,7 +38,8 @@ final class SwiftEngine: TCPEngine {
 
     /// The buffers of a connection may grow to `maximum`, by `growth` at most.
     var roomForWindows: (maximum: Int, growth: Int) {
-        (defaults.maximumReceiveWindow, max(limits.windowBytes - grownByteCount, 0))
+        let maximum = defaults.maximumReceiveWindow
+        return (maximum, min(max(limits.windowBytes, grownByteCount) - grownByteCount, maximum))
     }
 
     /// The buffers of a connection have grown by so many bytes, or shrunk.
@@ -165,7 +166,7 @@ final class SwiftEngine: TCPEngine {
         _ run: TCPSegmentRun, of batch: ByteBuffer, for block: TCPControlBlock?, on nic: NetworkInterface
     ) {
         guard let connection = block?.swift ?? timeWait[run.connection(on: nic)] else {
-            nic.statistics.drop(.noConnection)
+            nic.statistics.drop(.noConnection, count: run.data.count)
             return nic.send { try? run.tcp.writeReset(answering: run.ip, to: &$0) }
         }
         connection.receive(TCPSegment(run, of: batch), now: now)

@@ -19,9 +19,9 @@ extension TCPStateMachine {
         configuration.maximumSendBuffer = min(sent + growth, useful, maximum)
     }
 
-    /// Bytes by which the buffers have grown beyond what they begin with.
+    /// Bytes by which the buffers have grown beyond what they begin with. What is unread may be more than would be offered now.
     var growth: Int {
-        receiveBuffer.limit - configuration.initialReceiveWindow
+        max(receiveBuffer.limit, receiveBuffer.count) - configuration.initialReceiveWindow
             + max(sendBuffer.count - configuration.initialSendBuffer, 0)
     }
 

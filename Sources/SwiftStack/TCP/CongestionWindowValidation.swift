@@ -25,15 +25,18 @@ struct CongestionWindowValidation {
     private static func period(_ roundTrip: TimeAmount) -> TimeAmount { max(roundTrip * 3, .seconds(1)) }
     private static let validity = TimeAmount.minutes(5)
 
-    /// A round trip is over, in which `count` bytes were acknowledged.
-    mutating func acknowledged(_ count: Int, roundTrip: TimeAmount, now: NIODeadline) {
+    /// A round trip is over, in which `count` bytes were in flight.
+    mutating func roundEnded(_ count: Int, roundTrip: TimeAmount, now: NIODeadline) {
         nextPeriod(roundTrip, now: now)
         let (current, last) = samples ?? (0, 0)
         samples = (max(current, count), last)
     }
 
     /// Loss recovery is over: what was acknowledged in it tells nothing (section 4.2).
-    mutating func recovered() { samples = nil }
+    mutating func recovered() {
+        samples = nil
+        nonvalidatedSince = nil
+    }
 
     /// Nothing is in flight since `lastSentAt`: the samples that there are may be of long ago.
     mutating func resumed(since lastSentAt: NIODeadline, roundTrip: TimeAmount, now: NIODeadline) {
@@ -67,7 +70,7 @@ struct CongestionWindowValidation {
     func room(window: Int, burst: Int, roundTrip: TimeAmount, now: NIODeadline) -> Int {
         let rate = Double(window) / Double(max(roundTrip.nanoseconds, 1))
         let depth = max(Double(burst), rate * 2_000_000)
-        return Int(depth - rate * Double(max((spreadUntil - now).nanoseconds, 0)))
+        return Int(max(depth - rate * Double(max((spreadUntil - now).nanoseconds, 0)), 0))
     }
 
     /// When half of what may leave at once may again.

@@ -61,6 +61,8 @@ extension TCPStateMachine {
             let first = retransmissions.first, Int(first.length) >= segmentSize
         else { return }
         if pathSearch == nil { pathSearch = TCPPathSearch(longest: sendMaximumSegmentSize, now: now) }
+        // What got through so far is tried before what never did.
+        if let search = pathSearch, search.nextProbeAt > now { pathSearch?.tries(sendMaximumSegmentSize, now: now) }
         sendMaximumSegmentSize = max(sendMaximumSegmentSize / 2, Self.safeSegmentSize)
     }
 
@@ -82,6 +84,15 @@ extension TCPStateMachine {
             pathSearch?.postpone(now: now)
         } else {
             pathSearch = nil
+        }
+    }
+
+    /// Section 7.4: a probe that gets lost alone is no sign of congestion.
+    var isOnlyProbeLost: Bool {
+        mutating get {
+            guard let probe = pathSearch?.probe else { return false }
+            return retransmissions.lostLength <= probe.end - probe.start
+                && retransmissions.nextLost()?.start == probe.start
         }
     }
 

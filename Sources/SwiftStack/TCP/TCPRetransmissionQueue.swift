@@ -151,6 +151,21 @@ struct TCPRetransmissionQueue {
         markLost(at: 0)
     }
 
+    /// Marks `length` from `start` on, which were sent as one segment.
+    mutating func markLost(from start: TCPSequenceNumber, length: Int) {
+        guard !records.isEmpty else { return }
+        var index = indexOfRecord(containing: start)
+        guard records[index].start <= start, start + length <= records[index].end,
+            records[index].marks.isDisjoint(with: [.sacked, .lost])
+        else { return }
+        if records[index].start < start {
+            split(at: index, length: start - records[index].start)
+            index += 1
+        }
+        split(at: index, length: length)
+        markLost(at: index)
+    }
+
     /// The retransmission timer has expired: the first record is lost, and all others that are older than `age` (RFC 8985
     /// section 6.3). The peer may have dropped what it had selectively acknowledged (RFC 2018 section 8).
     mutating func markLostOnTimeout(age: TimeAmount, now: NIODeadline) {

@@ -164,7 +164,7 @@ extension TCPStateMachine {
     /// What the peer says itself is asked once in a round trip: it may echo what it got long before.
     private mutating func takeRoundTrip(_ segment: TCPSegment, _ delivery: TCPDelivery, isNew: Bool, now: NIODeadline) {
         let isRoundOver = isNew && sendUnacknowledged >= flightRoundEnd
-        if isRoundOver, case .none = recovery { validateWindow(acknowledged: largestFlight, now: now) }
+        if isRoundOver, case .none = recovery { validateWindow(flight: largestFlight, now: now) }
         // Karn's algorithm: what lay behind a gap until it was filled may have arrived long before.
         if let sentAt = delivery.sentOnceAt, !delivery.acknowledgedRetransmission {
             let sample = max(now - sentAt, .nanoseconds(1))

@@ -73,7 +73,7 @@ extension TCPStateMachine {
     // MARK: Recovery
 
     mutating func enterRecoveryIfNeeded(flight: Int) {
-        guard retransmissions.lostLength > 0 else { return }
+        guard retransmissions.lostLength > 0, !isOnlyProbeLost else { return }
         switch recovery {
         case .fast, .timeout: return
         case .congestionExperienced(let reduction):
@@ -90,7 +90,6 @@ extension TCPStateMachine {
     }
 
     private mutating func reduceProportionally(flight: Int) -> ProportionalRateReduction {
-        recoveryPoint = sendNext
         reduceWindow(flight: flight)
         return ProportionalRateReduction(flight: flight)
     }
@@ -105,15 +104,16 @@ extension TCPStateMachine {
     /// A peer that sees congestion says so until it hears that the window was reduced, for whatever reason (RFC 3168 section
     /// 6.1.2).
     mutating func reduceWindow(flight: Int) {
+        recoveryPoint = sendNext
         congestion.reduce(flight: flight, segment: segmentSize)
         if conditions.contains(.ecn) { conditions.insert(.confirmsReduction) }
     }
 
     /// RFC 7661: a round trip is over, or nothing is in flight any more.
-    mutating func validateWindow(acknowledged count: Int? = nil, now: NIODeadline) {
+    mutating func validateWindow(flight count: Int? = nil, now: NIODeadline) {
         let roundTrip = roundTrip.smoothed ?? .zero
         if let count {
-            windowValidation.acknowledged(count, roundTrip: roundTrip, now: now)
+            windowValidation.roundEnded(count, roundTrip: roundTrip, now: now)
         } else {
             windowValidation.resumed(since: lastSentAt, roundTrip: roundTrip, now: now)
         }
@@ -145,7 +145,10 @@ extension TCPStateMachine {
             break
         case .timeout:
             isAfterTimeout = true
-            if isOver { recovery = .none }
+            if isOver {
+                recovery = .none
+                windowValidation.recovered()
+            }
         case .fast, .congestionExperienced:
             if isOver {
                 if isRecovering { lossDetection.recoveryEnded() }
@@ -160,7 +163,7 @@ extension TCPStateMachine {
         }
         guard isNew else { return }
         // RFC 7661 section 4.3: what is not made use of does not grow. In slow start, half of it is use enough.
-        if conditions.contains(.windowLimited)
+        if (conditions.contains(.windowLimited) && windowValidation.isValidated)
             || (congestion.isInSlowStart && congestion.window < 2 * max(largestFlight, inFlight))
         {
             // After a time-out, one segment for an acknowledgment that may be of what was not lost (RFC 3465 section 2.3).

@@ -119,7 +119,7 @@ extension TCPStateMachine {
         let optionsLength = options.encodedLength
         let size = sendMaximumSegmentSize - optionsLength
         var quota = congestion.window - inFlight
-        if !windowValidation.isValidated, case .none = recovery {
+        if !windowValidation.isValidated, retransmissions.lostLength == 0, case .none = recovery {
             quota = min(quota, spreadRoom(size: size, unsent: unsent, now: now))
         }
         if pending.contains(.override) || pending.contains(.tailLossProbe) { quota = max(quota, size) }

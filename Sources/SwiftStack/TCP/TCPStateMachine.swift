@@ -330,12 +330,16 @@ package struct TCPStateMachine {
     /// get no longer than this, and what has been lost is sent again.
     package mutating func pathTakes(maximumSegmentSize: Int, now: NIODeadline) {
         let size = max(maximumSegmentSize, Self.smallestMaximumSegmentSize)
-        let hasProbe = pathSearch?.probe != nil
+        let probe = pathSearch?.probe
         notePathTakes(size, now: now)
-        guard size < sendMaximumSegmentSize || hasProbe else { return }
-        sendMaximumSegmentSize = min(size, sendMaximumSegmentSize)
-        // What was too long is not lost to congestion: the window stays (RFC 1191 section 6.5).
-        retransmissions.markLostOnTimeout(age: .zero, now: now)
+        if size < sendMaximumSegmentSize {
+            sendMaximumSegmentSize = size
+            // What was too long is not lost to congestion: the window stays (RFC 1191 section 6.5).
+            retransmissions.markLostOnTimeout(age: .zero, now: now)
+            retransmissions.markLostOnTimeout(age: .zero, now: now)
+        } else if let probe, size < probe.end - probe.start {
+            retransmissions.markLost(from: probe.start, length: probe.end - probe.start)
+        }
         if retransmissions.lostLength > 0 { pending.insert(.override) }
     }
 

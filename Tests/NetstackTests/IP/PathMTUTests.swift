@@ -18,9 +18,8 @@ import Testing
         try await endpoint.write(message)
     }
 
-    private func segment(at sequence: UInt32) -> ByteBuffer {
-        tcpPacket(
-            .ack, from: RawPeer.stackAddress, to: RawPeer.address, sequence: sequence, payload: pattern(1460))
+    private func segment(to peer: TransportAddress = RawPeer.address, at sequence: UInt32) -> ByteBuffer {
+        tcpPacket(.ack, from: RawPeer.stackAddress, to: peer, sequence: sequence, payload: pattern(1460))
     }
 
     /// (the MTU that is told, how far off the quoted sequence number is, the longest segment after that)
@@ -50,6 +49,27 @@ import Testing
             }
             try await write
             await connection.reset()
+        }
+    }
+
+    /// What one connection has been told, another to the same destination is told as well when it finds out.
+    @Test func eachConnectionHearsOfItsOwnPackets() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peers = [RawPeer(endpoint), RawPeer(endpoint, port: 4001)]
+            var connections: [TCPConnection] = []
+            for index in peers.indices {
+                try await peers[index].handshake(window: 65535, options: Self.options)
+                connections.append(try #require(await listener.first { _ in true }))
+            }
+            for (peer, connection) in zip(peers, connections) {
+                try await connection.write(pattern(1460))
+                var length = try await peer.next { !$0.flags.contains(.syn) }.payload.readableBytes
+                #expect(length == 1460)
+                try await tooBig(1000, quoting: segment(to: peer.source, at: peer.stackFirst), on: endpoint)
+                while length == 1460 { length = try await peer.next().payload.readableBytes }
+                #expect(length == 960)
+            }
+            for connection in connections { await connection.reset() }
         }
     }
 

@@ -44,7 +44,10 @@ struct StackMemoryTests {
 
     @Test func aConnectionThatIsResetIsFreed() throws {
         let loop = VirtualLoop()
-        let traffic = try StackTraffic([SwiftTCPSettings(), SwiftTCPSettings()], Self.longPath, seed: 1, on: loop)
+        var limits = Stack.Limits()
+        limits.windowBytes = .max
+        let traffic = try StackTraffic(
+            [SwiftTCPSettings(), SwiftTCPSettings()], limits: limits, Self.longPath, seed: 1, on: loop)
         let (near, far) = (traffic.stacks[0].core, traffic.stacks[1].core)
         let listener = try far.listen(port: 81, at: nil, backlog: 1)
         let remote = TransportAddress(.v4(IPv4Address(10, 0, 0, 2)), 81)

@@ -16,7 +16,6 @@ struct CongestionWindowValidationTests {
             """)
     }
 
-    /// RFC 5681 section 4.1, RFC 7661 section 4.4: what was learned long ago is not counted upon.
     /// RFC 7661 section 4.4.2: what was known of the path is kept, but does not leave in one burst.
     @Test func aPauseKeepsTheWindowAndSpreadsIt() {
         play(
@@ -72,6 +71,27 @@ struct CongestionWindowValidationTests {
             """)
     }
 
+    /// RFC 7661 section 4.3: that it was spread does not mean that the window was too small.
+    @Test func aSpreadWindowDoesNotGrow() {
+        play(
+            """
+            established
+            write 10000
+            > data 1:10001
+            +0.1 \(CongestionControlTests.acknowledgments(1...10))
+            write 20000
+            > data 10001:30001
+            +0.1 \(CongestionControlTests.acknowledgments(11...30))
+            +30 write 12000
+            +0.05 skip
+            +0.1 < . ack 42001
+            +30 write 60000
+            +0.095 skip
+            expect flight 32000..41000
+            """)
+    }
+
+    /// RFC 5681 section 4.1, RFC 7661 section 4.4: what was learned long ago is not counted upon.
     @Test func anIdleConnectionBeginsAnew() {
         play(
             """

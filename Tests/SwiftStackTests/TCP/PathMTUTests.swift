@@ -195,7 +195,6 @@ struct PathMTUTests {
             +0.02 pathmtu 500
             > . 2001:2501(500)
             > . 2501:3001(500)
-            > P. 3001:3501(500)
             +0.1 < . ack 3501
             +590 write 1000
             > . 3501:4001(500)
@@ -228,6 +227,44 @@ struct PathMTUTests {
             +0.1 < . ack 2801
             +600 write 1000
             > P. 2801:3801(1000)
+            """)
+    }
+
+    /// RFC 4821 section 7.4: a probe that gets lost alone tells of the path, not of congestion.
+    @Test func aProbeThatGetsLostCostsNoWindow() {
+        play(
+            """
+            established
+            pathmtu 500
+            +600 write 4000
+            > . 1:1001(1000)
+            > data 1001:4001
+            +0.1 < . ack 1 <sack 1001:4001>
+            > . 1:501(500)
+            > . 501:1001(500)
+            +0.1 < . ack 4001
+            write 30000
+            skip
+            expect flight >=5000
+            """)
+    }
+
+    /// RFC 4821 section 7.7: after an outage what got through before is tried first, and at once.
+    @Test func anOutageOnAShorterPathIsNoBlackHole() {
+        play(
+            """
+            established no sack
+            pathmtu 800
+            write 800
+            > P. 1:801(800)
+            +0.3 > P. 1:801(800)
+            +0.6 > P. 1:801(800)
+            +1.2 > . 1:537(536)
+            +0.1 < . ack 537
+            > P. 537:801(264)
+            +0.1 < . ack 801
+            write 800
+            > P. 801:1601(800)
             """)
     }
 
