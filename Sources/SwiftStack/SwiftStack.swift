@@ -33,9 +33,18 @@ public struct SwiftTCPSettings: Sendable {
     public var userTimeout: Duration?
     /// Whether dials ask for ECN (RFC 3168). A peer that asks gets it in any case.
     public var asksForECN = false
+    /// Bytes that the receive window of a connection may grow to, and its send buffer: 8 MiB by default, which a round trip of
+    /// 100 ms needs for 600 Mbit/s; 256 KiB at least, 1 GiB at most. See `Stack.Limits.windowBytes` for what all may take.
+    public var maximumWindowBytes = 8 << 20
+    /// TTL, or Hop Limit, of segments: 64 by default, 1 at least.
+    public var hopLimit: UInt8 = 64
+    /// The code point of differentiated services of segments (RFC 2474): 0 by default, 63 at most.
+    public var codePoint: UInt8 = 0
 
     /// The defaults.
     public init() {}
+
+    var marks: SegmentWriter.Marks { .init(hopLimit: max(hopLimit, 1), codePoint: min(codePoint, 63)) }
 
     var configuration: TCPConfiguration {
         var configuration = TCPConfiguration()
@@ -50,6 +59,11 @@ public struct SwiftTCPSettings: Sendable {
             TimeAmount(min(max($0, .milliseconds(1)), .seconds(86_400 * 365)))
         }
         configuration.offersECN = asksForECN
+        let maximum = min(max(maximumWindowBytes, configuration.initialReceiveWindow), 1 << 30)
+        configuration.maximumReceiveWindow = maximum
+        configuration.maximumSendBuffer = maximum
+        // The least that can say so (RFC 7323 section 2.2).
+        configuration.windowScale = (configuration.windowScale..<14).first { 1 << (16 + $0) >= maximum } ?? 14
         return configuration
     }
 }

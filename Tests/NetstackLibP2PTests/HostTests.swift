@@ -263,11 +263,11 @@ struct HostTests {
         try await withHosts { near, far, address in
             let endpoint = Endpoint()
             await far.acceptLinks(attachedTo: endpoint)
-            let stack = try Stack()
+            let stack = try Stack(StacksUnderTest.far)
             try await stack.createNIC(1, endpoint: endpoint, addresses: [StackPair.farAddress])
             try await stack.addRoute(to: .everyIPv4, via: 1)
             for _ in 0..<3 {
-                let other = try Stack()
+                let other = try Stack(StacksUnderTest.near)
                 try await other.createNIC(1, link: near.openLink(to: address), addresses: [StackPair.nearAddress])
                 try await other.addRoute(to: .everyIPv4, via: 1)
                 #expect(try await other.ping(StackPair.farAddress) > .zero)

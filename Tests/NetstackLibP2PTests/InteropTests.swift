@@ -290,8 +290,9 @@ import VNI
                 "relay", ["host": "127.0.0.1", "port": .number(#require(listener.localAddress?.port))])
             async let accepted = listener.first { _ in true }
             let near = try await host.openLink(to: peerPlace)
-            let entrance = try await VirtualInterface(.quiet(.entrance), link: near)
-            let exit = try await VirtualInterface(.quiet(.exit), link: #require(await accepted))
+            let entrance = try await VirtualInterface(.quiet(.entrance), link: near, stack: StacksUnderTest.near)
+            let exit = try await VirtualInterface(
+                .quiet(.exit), link: #require(await accepted), stack: StacksUnderTest.far)
             let body = ByteBuffer(repeating: 0x61, count: 3_000_000)
             try await HTTPOverTCPForwarder { request in
                 .init(body: .bytes(body))

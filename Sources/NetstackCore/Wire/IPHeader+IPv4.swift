@@ -66,14 +66,14 @@ extension IPHeader {
     /// Writes the header of an atomic datagram: Don't Fragment is set, and the identification means nothing (RFC 6864).
     static func writeIPv4Header(
         source: IPv4Address, destination: IPv4Address, protocol number: IPProtocolNumber, hopLimit: UInt8,
-        isECNCapable: Bool, payloadLength: Int, to bytes: UnsafeMutableRawBufferPointer
+        trafficClass: UInt8, payloadLength: Int, to bytes: UnsafeMutableRawBufferPointer
     ) {
         var checksum = InternetChecksum()
         func store(_ word: UInt16, at offset: Int) {
             checksum.add(word)
             bytes.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt16.self)
         }
-        store(4 << 12 | UInt16(minimumIPv4Length / 4) << 8 | (isECNCapable ? 2 : 0), at: 0)
+        store(4 << 12 | UInt16(minimumIPv4Length / 4) << 8 | UInt16(trafficClass), at: 0)
         store(UInt16(truncatingIfNeeded: minimumIPv4Length + payloadLength), at: 2)
         store(0, at: 4)
         store(IPv4FragmentField.dontFragment, at: 6)

@@ -108,9 +108,9 @@ extension IPHeader {
 
     static func writeIPv6Header(
         source: IPv6Address, destination: IPv6Address, protocol number: IPProtocolNumber, hopLimit: UInt8,
-        isECNCapable: Bool, payloadLength: Int, to bytes: UnsafeMutableRawBufferPointer
+        trafficClass: UInt8, payloadLength: Int, to bytes: UnsafeMutableRawBufferPointer
     ) {
-        let start: UInt32 = 6 << 28 | (isECNCapable ? 2 << 20 : 0)
+        let start: UInt32 = 6 << 28 | UInt32(trafficClass) << 20
         let rest = UInt32(truncatingIfNeeded: payloadLength) << 16 | UInt32(number.rawValue) << 8 | UInt32(hopLimit)
         bytes.storeBytes(of: start.bigEndian, as: UInt32.self)
         bytes.storeBytes(of: rest.bigEndian, toByteOffset: 4, as: UInt32.self)

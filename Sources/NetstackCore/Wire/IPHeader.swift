@@ -82,17 +82,18 @@ extension IPHeader {
 
     /// Writes the header of an unfragmented packet without options, or throws before it has written anything.
     ///
-    /// `payloadLength` is in bytes. With `isECNCapable`, routers may mark the packet in place of dropping it: ECT(0).
+    /// `payloadLength` is in bytes. `trafficClass` is IPv6's, and IPv4's former type of service: the code point of RFC 2474 and
+    /// the two bits of RFC 3168.
     package static func write(
         source: IPAddress, destination: IPAddress, protocol number: IPProtocolNumber,
-        hopLimit: UInt8 = defaultHopLimit, isECNCapable: Bool = false, payloadLength: Int, to buffer: inout ByteBuffer
+        hopLimit: UInt8 = defaultHopLimit, trafficClass: UInt8 = 0, payloadLength: Int, to buffer: inout ByteBuffer
     ) throws(NetstackError) {
         try requireWritable(source: source, destination: destination, payloadLength: payloadLength)
         let length = minimumLength(source.version)
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { bytes in
             write(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                isECNCapable: isECNCapable, payloadLength: payloadLength, to: bytes)
+                trafficClass: trafficClass, payloadLength: payloadLength, to: bytes)
             return length
         }
     }
@@ -111,18 +112,18 @@ extension IPHeader {
     /// The same for a packet that is known to be writable, to the front of `bytes`, which has room for it.
     package static func write(
         source: IPAddress, destination: IPAddress, protocol number: IPProtocolNumber,
-        hopLimit: UInt8 = defaultHopLimit, isECNCapable: Bool, payloadLength: Int,
+        hopLimit: UInt8, trafficClass: UInt8, payloadLength: Int,
         to bytes: UnsafeMutableRawBufferPointer
     ) {
         switch (source, destination) {
         case (.v4(let source), .v4(let destination)):
             writeIPv4Header(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                isECNCapable: isECNCapable, payloadLength: payloadLength, to: bytes)
+                trafficClass: trafficClass, payloadLength: payloadLength, to: bytes)
         case (.v6(let source), .v6(let destination)):
             writeIPv6Header(
                 source: source, destination: destination, protocol: number, hopLimit: hopLimit,
-                isECNCapable: isECNCapable, payloadLength: payloadLength, to: bytes)
+                trafficClass: trafficClass, payloadLength: payloadLength, to: bytes)
         default: return
         }
     }

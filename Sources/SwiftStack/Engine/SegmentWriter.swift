@@ -5,8 +5,15 @@ import NetstackCore
 
 /// Writes segments as packets into what a NIC sends next.
 enum SegmentWriter {
+    /// What each packet says to the routers on its way.
+    struct Marks {
+        var hopLimit: UInt8
+        /// Of differentiated services (RFC 2474 section 3): six bits.
+        var codePoint: UInt8
+    }
+
     static func send(
-        _ segment: TCPOutgoingSegment, _ payload: borrowing TCPSendBuffer, of id: TCPControlBlock.ID,
+        _ segment: TCPOutgoingSegment, _ payload: borrowing TCPSendBuffer, of id: TCPControlBlock.ID, _ marks: Marks,
         on nic: NetworkInterface
     ) {
         let size = max(segment.maximumSegmentSize, 1)
@@ -31,7 +38,7 @@ enum SegmentWriter {
                     packet.copyMemory(from: UnsafeRawBufferPointer(rebasing: packets[..<layout.headers]))
                 } else {
                     // Only the last is of another length.
-                    sum = writeHeaders(of: segment, id, payloadLength: length, layout, to: packet)
+                    sum = writeHeaders(of: segment, id, marks, payloadLength: length, layout, to: packet)
                 }
                 if length > 0, let bytes = packet.baseAddress {
                     // Safe: the packet has room for `length` bytes behind its headers.
@@ -62,14 +69,14 @@ enum SegmentWriter {
     ///
     /// - Returns: the sum of the pseudo-header and of what TCP's header has so far.
     private static func writeHeaders(
-        of segment: TCPOutgoingSegment, _ id: TCPControlBlock.ID, payloadLength: Int, _ layout: Layout,
+        of segment: TCPOutgoingSegment, _ id: TCPControlBlock.ID, _ marks: Marks, payloadLength: Int, _ layout: Layout,
         to packet: UnsafeMutableRawBufferPointer
     ) -> InternetChecksum {
         let (source, destination) = (id.local.address, id.remote.address)
         let length = layout.transport + payloadLength
         IPHeader.write(
-            source: source, destination: destination, protocol: .tcp, isECNCapable: segment.isECNCapable,
-            payloadLength: length, to: packet)
+            source: source, destination: destination, protocol: .tcp, hopLimit: marks.hopLimit,
+            trafficClass: marks.codePoint << 2 | (segment.isECNCapable ? 2 : 0), payloadLength: length, to: packet)
         // Safe: the packet has room for its headers, and TCP's is as long as `layout` says.
         let header = UnsafeMutableRawBufferPointer(rebasing: packet[layout.network..<layout.headers])
         header.storeBytes(of: id.local.port.bigEndian, toByteOffset: 0, as: UInt16.self)

@@ -41,13 +41,13 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     /// Sends what there is to send, as far as the link takes it.
     func transmit(now: NIODeadline) {
-        let (nic, block, id) = (nic, block, id)
+        let (nic, block, id, marks) = (nic, block, id, engine.marks)
         machine.transmit(now: now) { segment, payload in
             guard nic.admits(dataCount: segment.payloadLength) else {
                 if let block { nic.enqueue(block) }
                 return false
             }
-            SegmentWriter.send(segment, payload, of: id, on: nic)
+            SegmentWriter.send(segment, payload, of: id, marks, on: nic)
             return true
         }
     }

@@ -11,6 +11,7 @@ final class SwiftEngine: TCPEngine {
     private let eventLoop: any EventLoop
     private let limits: Stack.Limits
     private let defaults: TCPConfiguration
+    let marks: SegmentWriter.Marks
     private let start: NIODeadline
     /// What others can't guess about initial sequence numbers (RFC 6528 section 3).
     private let secret: UInt64 = .random(in: 0...(.max))
@@ -31,6 +32,7 @@ final class SwiftEngine: TCPEngine {
         self.eventLoop = eventLoop
         self.limits = limits
         defaults = settings.configuration
+        marks = settings.marks
         start = eventLoop.now
     }
 

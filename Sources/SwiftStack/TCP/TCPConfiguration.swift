@@ -28,8 +28,9 @@ package struct TCPConfiguration: Sendable {
     package var initialRetransmissionTimeout = TimeAmount.seconds(1)
     /// RFC 1122 section 4.2.3.2: below half a second.
     package var acknowledgmentDelay = TimeAmount.milliseconds(40)
-    /// How often a SYN, and a SYN-ACK, is sent again before the attempt fails (RFC 1122 section 4.2.3.5).
-    package var synRetries = 6
+    /// How often a SYN, and a SYN-ACK, is sent again before the attempt fails: for three minutes (RFC 9293 section 3.8.3,
+    /// MUST-23).
+    package var synRetries = 7
     /// How long data may stay unacknowledged (RFC 9293 section 3.8.3, RFC 5482); nil: as long as 15 retransmissions take.
     package var userTimeout: TimeAmount?
     /// Whether small segments are sent at once, without Nagle's algorithm (RFC 9293 section 3.7.4).

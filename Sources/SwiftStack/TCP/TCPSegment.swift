@@ -39,7 +39,7 @@ package struct TCPOutgoingSegment: Sendable {
     /// As on the wire, after window scaling.
     package var window: UInt16
     package var options: TCPOptions
-    /// Bytes of data, and where they begin in the send buffer: see `TCPStateMachine.copyPayload`.
+    /// Bytes of data, and where they begin in the send buffer: see `TCPSendBuffer.copyBytes`.
     package var payloadLength: Int
     package var payloadOffset: Int
     /// The longest data of one piece.

@@ -41,6 +41,38 @@ import Testing
         }
     }
 
+    /// RFC 7323 section 2.2: the scale says how far the window may grow.
+    @Test(arguments: [(0, 7), (8 << 20, 7), (64 << 20, 10), (.max, 14)] as [(Int, UInt8)])
+    func aLargerWindowHasALargerScale(_ bytes: Int, _ scale: UInt8) async throws {
+        try await withDial {
+            $0.maximumWindowBytes = bytes
+        } _: { endpoint, dial in
+            let packet = try #require(await endpoint.read())
+            let header = try IPHeader(parsing: packet.readableBytesSpan)
+            let segment = packet.readableBytesSpan.extracting(header.payload)
+            let end = try TCPHeader(parsing: segment).dataOffset
+            let options = try TCPOptions(parsing: segment.extracting(TCPHeader.minimumLength..<end))
+            #expect(options.windowScale == scale)
+            dial.cancel()
+            await #expect(throws: CancellationError.self) { try await dial.value }
+        }
+    }
+
+    /// (hop limit, code point; as a packet has them)
+    @Test(arguments: [(64, 0, 64, 0), (3, 46, 3, 46), (0, 255, 1, 63)] as [(UInt8, UInt8, UInt8, UInt8)])
+    func segmentsAreMarkedForRouters(_ hops: UInt8, _ code: UInt8, _ sentHops: UInt8, _ sentCode: UInt8) async throws {
+        try await withDial {
+            $0.hopLimit = hops
+            $0.codePoint = code
+        } _: { endpoint, dial in
+            let packet = try #require(await endpoint.read())
+            #expect(try IPHeader(parsing: packet.readableBytesSpan).hopLimit == sentHops)
+            #expect(packet.getInteger(at: 1, as: UInt8.self) == sentCode << 2)
+            dial.cancel()
+            await #expect(throws: CancellationError.self) { try await dial.value }
+        }
+    }
+
     @Test func dataThatStayUnacknowledgedEndTheConnectionInTime() async throws {
         try await withDial {
             $0.userTimeout = .milliseconds(300)

@@ -92,8 +92,9 @@ struct HandshakeTests {
             15.0 > S 0:0(0)
             31.0 > S 0:0(0)
             63.0 > S 0:0(0)
-            expect nothing until 120
-            140 expect closed timedOut
+            123.0 > S 0:0(0)
+            expect nothing until 182
+            184 expect closed timedOut
             """)
     }
 
