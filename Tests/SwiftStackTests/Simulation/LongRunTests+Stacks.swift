@@ -57,7 +57,7 @@ extension LongRunTests {
         }
         #expect(traffic.problems.isEmpty, "\(traffic.problems.prefix(5))")
         // What others hold at the same time comes and goes.
-        #expect((memory.suffix(12).min() ?? 0) - memory[1] < 8 << 20, "\(memory)")
+        #expect((memory.suffix(12).min() ?? 0) - memory[1] < 32 << 20, "\(memory)")
         // There was something to withstand.
         #expect(traffic.complete * 2 > traffic.opened)
         #expect(traffic.successors > 0 && traffic.tooEarly > 0)
@@ -83,9 +83,13 @@ extension LongRunTests {
         var conditions = conditions(&random)
         conditions.loss = 0.01
         traffic.meet(conditions, corruption: 0.002)
-        loop.run(until: start + .minutes(55))
+        loop.run(until: start + .minutes(54))
         traffic.giveUp()
-        // TIME-WAIT takes two minutes.
+        // One each way, closed in good order: a stack whose last connection was reset still wakes up for that one's timer.
+        for dialler in 0...1 {
+            traffic.openToListener((.init(length: 1), .init(length: 1, ending: .afterPeer)), from: dialler)
+        }
+        // A handshake that nobody answers takes three minutes, TIME-WAIT two.
         loop.run(until: start + .hours(1))
         traffic.closeAccounts()
         return busiest
