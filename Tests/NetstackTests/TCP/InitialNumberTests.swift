@@ -13,10 +13,14 @@ import Testing
         let (address, peer) = version.ends
         let source = TransportAddress(peer.address, port)
         let start = NIODeadline.now().uptimeNanoseconds
-        // With timestamps.
+        // The timestamp tells the answer from one to an earlier SYN that is sent again.
+        let value = UInt32(truncatingIfNeeded: start)
+        let bytes = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> $0) }
         try await endpoint.write(
-            tcpPacket(.syn, from: source, to: address, options: [1, 1, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0]))
-        let answer = try await endpoint.segment { $0.tcp.flags == [.syn, .ack] && $0.tcp.destinationPort == port }
+            tcpPacket(.syn, from: source, to: address, options: [1, 1, 8, 10] + bytes + [0, 0, 0, 0]))
+        let answer = try await endpoint.segment {
+            $0.tcp.flags == [.syn, .ack] && $0.tcp.destinationPort == port && $0.options.timestamps?.echoReply == value
+        }
         let end = NIODeadline.now().uptimeNanoseconds
         try await endpoint.write(tcpPacket(.rst, from: source, to: address, sequence: 2))
         let timestamps = try #require(answer.options.timestamps)
