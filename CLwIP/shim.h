@@ -233,11 +233,11 @@ static inline clwip_tcp_verdict clwip_tcp_judge(const struct tcp_pcb *pcb, u8_t 
     return is_closed && data > 0 && TCP_SEQ_GT(sequence + data, pcb->rcv_nxt) ? clwip_tcp_abort : clwip_tcp_take;
 }
 
+typedef enum { clwip_tcp_fits, clwip_tcp_exceeds_window, clwip_tcp_exceeds_queue } clwip_tcp_room;
+
 /// Whether the data of a segment for `pcb` may be given to tcp_input. It queues what lies beyond the next byte
 /// untrimmed, aborts later if that overran the window, and puts no limit on how many pieces it queues. A sender that
 /// honours the window sends nothing that is refused here.
-typedef enum { clwip_tcp_fits, clwip_tcp_exceeds_window, clwip_tcp_exceeds_queue } clwip_tcp_room;
-
 static inline clwip_tcp_room clwip_tcp_may_receive(const struct tcp_pcb *pcb, u32_t sequence, u32_t length) {
     enum { most_out_of_order = 256 };
     int queued = 0;

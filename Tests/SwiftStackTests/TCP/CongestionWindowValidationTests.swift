@@ -3,6 +3,17 @@
 import Testing
 
 struct CongestionWindowValidationTests {
+    /// 40,000 bytes may be in flight, half of which have been; the round trip takes 100 ms.
+    private static let used = """
+        established
+        write 10000
+        > data 1:10001
+        +0.1 \(CongestionControlTests.acknowledgments(1...10))
+        write 20000
+        > data 10001:30001
+        +0.1 \(CongestionControlTests.acknowledgments(11...30))
+        """
+
     /// RFC 7661 section 4.1, RFC 9438 section 5.8: a window that is not used does not grow.
     @Test func anUnusedWindowDoesNotGrow() {
         let rounds = (0..<10).map { "write 1000\nskip\n+0.1 < . ack \($0 * 1000 + 1001)" }
@@ -20,13 +31,7 @@ struct CongestionWindowValidationTests {
     @Test func aPauseKeepsTheWindowAndSpreadsIt() {
         play(
             """
-            established
-            write 10000
-            > data 1:10001
-            +0.1 \(CongestionControlTests.acknowledgments(1...10))
-            write 20000
-            > data 10001:30001
-            +0.1 \(CongestionControlTests.acknowledgments(11...30))
+            \(Self.used)
             +30 write 60000
             skip
             expect flight 10000
@@ -41,13 +46,7 @@ struct CongestionWindowValidationTests {
     @Test func whoUsesTheWindowIsNotHeldUp() {
         play(
             """
-            established
-            write 10000
-            > data 1:10001
-            +0.1 \(CongestionControlTests.acknowledgments(1...10))
-            write 20000
-            > data 10001:30001
-            +0.1 \(CongestionControlTests.acknowledgments(11...30))
+            \(Self.used)
             +0.5 write 60000
             skip
             expect flight 39000..41000
@@ -58,13 +57,7 @@ struct CongestionWindowValidationTests {
     @Test func afterFiveMinutesHalfOfTheWindowIsForgotten() {
         play(
             """
-            established
-            write 10000
-            > data 1:10001
-            +0.1 \(CongestionControlTests.acknowledgments(1...10))
-            write 20000
-            > data 10001:30001
-            +0.1 \(CongestionControlTests.acknowledgments(11...30))
+            \(Self.used)
             +301 write 60000
             +0.095 skip
             expect flight 18000..21000
@@ -75,13 +68,7 @@ struct CongestionWindowValidationTests {
     @Test func aSpreadWindowDoesNotGrow() {
         play(
             """
-            established
-            write 10000
-            > data 1:10001
-            +0.1 \(CongestionControlTests.acknowledgments(1...10))
-            write 20000
-            > data 10001:30001
-            +0.1 \(CongestionControlTests.acknowledgments(11...30))
+            \(Self.used)
             +30 write 12000
             +0.05 skip
             +0.1 < . ack 42001
@@ -95,13 +82,7 @@ struct CongestionWindowValidationTests {
     @Test func anIdleConnectionBeginsAnew() {
         play(
             """
-            established
-            write 10000
-            > data 1:10001
-            +0.1 \(CongestionControlTests.acknowledgments(1...10))
-            write 20000
-            > data 10001:30001
-            +0.1 \(CongestionControlTests.acknowledgments(11...30))
+            \(Self.used)
             +1200 write 60000
             skip
             expect flight 10000..20000

@@ -3,6 +3,20 @@
 import Testing
 
 struct LossDetectionTests {
+    /// After reordering, a segment that was late is sent again though it has arrived.
+    private static let unneeded = """
+        established
+        write 3000
+        > data 1:3001
+        +0.1 < . ack 1 <sack 1001:3001>
+        +0.01 < . ack 3001
+        write 3000
+        > data 3001:6001
+        +0.1 < . ack 3001 <sack 4001:6001>
+        +0.02~+0.03 > . 3001:4001(1000)
+        +0.005 < . ack 6001
+        """
+
     private static let flight = "established\nwrite 10000\n> data 1:10001"
 
     // MARK: RACK
@@ -66,16 +80,7 @@ struct LossDetectionTests {
     @Test func anUnneededRetransmissionMakesRACKMorePatient() {
         play(
             """
-            established
-            write 3000
-            > data 1:3001
-            +0.1 < . ack 1 <sack 1001:3001>
-            +0.01 < . ack 3001
-            write 3000
-            > data 3001:6001
-            +0.1 < . ack 3001 <sack 4001:6001>
-            +0.02~+0.03 > . 3001:4001(1000)
-            +0.005 < . ack 6001
+            \(Self.unneeded)
             write 1000
             > . 6001:7001(1000)
             +0.08 < . ack 6001 <sack 3001:4001>
@@ -92,16 +97,7 @@ struct LossDetectionTests {
     @Test func aLateReportOfADuplicateMakesRACKMorePatientToo() {
         play(
             """
-            established
-            write 3000
-            > data 1:3001
-            +0.1 < . ack 1 <sack 1001:3001>
-            +0.01 < . ack 3001
-            write 3000
-            > data 3001:6001
-            +0.1 < . ack 3001 <sack 4001:6001>
-            +0.02~+0.03 > . 3001:4001(1000)
-            +0.005 < . ack 6001
+            \(Self.unneeded)
             +0.08 < . ack 6001 <sack 3001:4001>
             write 3000
             > data 6001:9001
@@ -127,16 +123,7 @@ struct LossDetectionTests {
         let start = 2000 * recoveries + 7001
         play(
             """
-            established
-            write 3000
-            > data 1:3001
-            +0.1 < . ack 1 <sack 1001:3001>
-            +0.01 < . ack 3001
-            write 3000
-            > data 3001:6001
-            +0.1 < . ack 3001 <sack 4001:6001>
-            +0.02~+0.03 > . 3001:4001(1000)
-            +0.005 < . ack 6001
+            \(Self.unneeded)
             write 1000
             > . 6001:7001(1000)
             +0.08 < . ack 6001 <sack 3001:4001>
