@@ -26,19 +26,7 @@ package struct RawPeer: Sendable {
         mtu: Int? = 1500, limits: Stack.Limits = .init(),
         _ body: @Sendable (Stack, TCPListener, Endpoint) async throws -> Void
     ) async throws {
-        let stack = try Stack(StacksUnderTest.near, limits: limits)
-        let endpoint = Endpoint()
-        try await stack.createNIC(1, endpoint: endpoint, addresses: [stackAddress.address], mtu: mtu)
-        try await stack.addRoute(to: .everyIPv4, via: 1)
-        let listener = try await stack.listen(port: stackAddress.port)
-        do {
-            try await body(stack, listener, endpoint)
-        } catch {
-            await stack.shutdown()
-            throw error
-        }
-        await stack.shutdown()
-        #expect(await stack.connectionCount == 0)
+        try await Endpoint.with(addresses: [stackAddress.address], mtu: mtu, limits: limits, body)
     }
 
     /// Opens the connection.

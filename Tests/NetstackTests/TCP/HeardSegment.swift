@@ -29,29 +29,6 @@ struct HeardSegment {
 }
 
 extension Endpoint {
-    /// A stack with an address of each version and a listener on port 80, and the endpoint to reach it by.
-    static func with(
-        _ tcp: TCPImplementation = StacksUnderTest.near, mtu: Int = 1500, promiscuous: Bool = false,
-        _ body: (Stack, TCPListener, Endpoint) async throws -> Void
-    ) async throws {
-        let stack = try Stack(tcp)
-        let endpoint = Endpoint()
-        try await stack.createNIC(
-            1, endpoint: endpoint, addresses: [StackPair.nearAddress, StackPair.nearAddress6], mtu: mtu,
-            promiscuous: promiscuous)
-        try await stack.addRoute(to: .everyIPv4, via: 1)
-        try await stack.addRoute(to: .everyIPv6, via: 1)
-        let listener = try await stack.listen(port: 80)
-        do {
-            try await body(stack, listener, endpoint)
-        } catch {
-            await stack.shutdown()
-            throw error
-        }
-        await stack.shutdown()
-        #expect(await stack.connectionCount == 0)
-    }
-
     /// The next segment of the stack that fits.
     func segment(where fits: (HeardSegment) -> Bool = { _ in true }) async throws -> HeardSegment {
         while true {
