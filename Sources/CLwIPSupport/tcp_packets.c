@@ -45,6 +45,7 @@ struct clwip_packet_shape clwip_support_shape(const struct pbuf *packet, uint16_
     size_t network = bytes[0] >> 4 == 6 ? 40 : (bytes[0] & 15) * 4;
     struct clwip_packet_shape shape = {.header = (uint16_t)(network + (bytes[network + 12] >> 4) * 4)};
     shape.data = (uint16_t)(packet->tot_len - shape.header);
+    shape.flags = bytes[network + 13];
     shape.count = shape.data > mss ? (uint16_t)((shape.data + mss - 1) / mss) : 1;
     return shape;
 }

@@ -103,10 +103,7 @@ final class LwIPConnection: TCPTransport {
         if let loan = engine.takeLoan(packet) {
             append(loan)
         } else {
-            var bytes = ByteBuffer()
-            bytes.reserveCapacity(Int(packet.pointee.tot_len))
-            packet.writeBytes(to: &bytes)
-            append(bytes)
+            append(packet.bytes(from: 0))
         }
         pbuf_free(packet)
         block.becameReadable()
@@ -307,12 +304,14 @@ final class LwIPConnection: TCPTransport {
 }
 
 extension UnsafeMutablePointer<pbuf> {
-    /// Copies the bytes of a chain.
-    fileprivate func writeBytes(to buffer: inout ByteBuffer) {
-        var part: UnsafeMutablePointer<pbuf>? = self
-        while let current = part {
-            buffer.writeBytes(UnsafeRawBufferPointer(start: current.pointee.payload, count: Int(current.pointee.len)))
-            part = current.pointee.next
+    /// A copy of the bytes of a chain, from `offset` on.
+    func bytes(from offset: Int) -> ByteBuffer {
+        let count = max(0, Int(pointee.tot_len) - offset)
+        var bytes = ByteBuffer()
+        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: count) {
+            // Safe: there is room for `count` bytes.
+            Int(pbuf_copy_partial(self, $0.baseAddress, UInt16(truncatingIfNeeded: count), UInt16(truncatingIfNeeded: offset)))
         }
+        return bytes
     }
 }

@@ -180,17 +180,17 @@ final class LwIPEngine: TCPEngine {
         case clwip_tcp_take: break
         case clwip_tcp_abort:
             lend(connection, of: block) { tcp_abandon($0, 1) }
-            return nic.statistics.drop(.closed, count: run.data.count)
+            return nic.statistics.drop(.closed, count: run.count)
         default:
-            nic.statistics.drop(reason(for: run, length, pcb), count: run.data.count)
+            nic.statistics.drop(reason(for: run, length, pcb), count: run.count)
             if verdict == clwip_tcp_acknowledge_only || verdict == clwip_tcp_challenge && connection.mayChallenge() {
                 lend(connection, of: block, clwip_tcp_acknowledge)
             }
             return
         }
         switch clwip_tcp_may_receive(pcb, run.tcp.sequenceNumber, length) {
-        case clwip_tcp_exceeds_window: return nic.statistics.drop(.window, count: run.data.count)
-        case clwip_tcp_exceeds_queue: return nic.statistics.drop(.outOfOrder, count: run.data.count)
+        case clwip_tcp_exceeds_window: return nic.statistics.drop(.window, count: run.count)
+        case clwip_tcp_exceeds_queue: return nic.statistics.drop(.outOfOrder, count: run.count)
         default: break
         }
         if run.tcp.flags.contains(.syn), block.isOpening { connection.peerAnnounced(run.tcp, run.ip.version) }
@@ -200,7 +200,7 @@ final class LwIPEngine: TCPEngine {
             isNext ? lend(run, of: batch, on: interface) : give(run, of: batch, on: interface)
         }
         // RFC 5681 section 4.2: at least every second segment is acknowledged, and lwIP counts runs.
-        if run.data.count > 1 { owing.append(connection) }
+        if run.count > 1 { owing.append(connection) }
     }
 
     /// Why `clwip_tcp_judge` does not let lwIP see a segment.
@@ -219,7 +219,7 @@ final class LwIPEngine: TCPEngine {
         guard let interface = interfaces[nic.id] else { return }
         let id = run.connection(on: nic)
         guard timeWait[id] != nil else {
-            nic.statistics.drop(.noConnection, count: run.data.count)
+            nic.statistics.drop(.noConnection, count: run.count)
             return give(run, of: batch, on: interface)
         }
         // RFC 5961 section 4.2. lwIP answers a SYN in the window with a reset.

@@ -2,6 +2,7 @@
 
 import CLwIP
 import CLwIPSupport
+import NIOCore
 import NetstackCore
 
 /// The netif of a NIC.
@@ -80,9 +81,21 @@ final class LwIPInterface {
             if let block = connection?.block { nic.enqueue(block) }
             return err_t(ERR_WOULDBLOCK.rawValue)
         }
-        nic.send(count: count, length: header + Int(length), total: count * header + data) {
+        func write(_ shape: clwip_packet_shape, to bytes: UnsafeMutableRawBufferPointer) {
             clwip_support_write_packets(
-                packet, shape, length, own, LwIPEngine.windowScale, $0.baseAddress?.assumingMemoryBound(to: UInt8.self))
+                packet, shape, length, own, LwIPEngine.windowScale,
+                bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        }
+        let flags = TCPHeader.Flags(rawValue: shape.flags)
+        if data >= OffloadedSegment.minimumLength, flags.isSubset(of: [.ack, .psh]), nic.carriesSegments {
+            var bytes = ByteBuffer()
+            bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: header) {
+                write(clwip_packet_shape(header: shape.header, data: 0, count: 1, flags: shape.flags), to: $0)
+                return header
+            }
+            nic.send(OffloadedSegment(header: bytes, data: packet.bytes(from: header), count: count))
+        } else {
+            nic.send(count: count, length: header + Int(length), total: count * header + data) { write(shape, to: $0) }
         }
         return err_t(ERR_OK.rawValue)
     }

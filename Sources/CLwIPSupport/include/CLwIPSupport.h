@@ -17,9 +17,11 @@ int clwip_support_iss_replaced(void);
 /// The same for our `ip_chksum_pseudo`.
 int clwip_support_checksum_replaced(void);
 
-/// How a segment of the library becomes packets: `count` headers of `header` bytes, and `data` bytes among them.
+/// How a segment of the library becomes packets: `count` headers of `header` bytes, and `data` bytes among them. Its
+/// control bits are `flags`.
 struct clwip_packet_shape {
     uint16_t header, data, count;
+    uint8_t flags;
 };
 
 /// The shape of a whole TCP packet whose headers lie in its first buffer.

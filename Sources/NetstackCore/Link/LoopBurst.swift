@@ -50,10 +50,10 @@ final class LoopBurst: ChannelInboundHandler {
         return true
     }
 
-    /// Called for packets that are carried.
-    func carried(_ packets: PacketBatch) {
+    /// Called for a batch that is carried, with the bytes that are copied for it.
+    func carried(_ byteCount: Int) {
         batchCount += 1
-        byteCount += packets.byteCount
+        self.byteCount += byteCount
     }
 
     private func openPipe(_ eventLoop: any EventLoop) {

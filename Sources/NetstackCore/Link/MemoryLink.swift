@@ -61,14 +61,19 @@ package final class MemoryLinkDriver: LinkDriver {
 
     package var backlog: Int { link.outbound.byteCount }
 
+    package var carriesSegments: Bool { link.outbound.takesSegments }
+
     package func start(_ receiver: any LinkReceiver) {
         self.receiver = receiver
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
-        link.inbound.attachConsumer(.init(eventLoop: eventLoop) { reach.value.receive() })
+        link.inbound.attachConsumer(
+            .init(eventLoop: eventLoop) { reach.value.receive() }, takesSegments: receiver.takesSegments)
         link.outbound.attachProducer(.init(eventLoop: eventLoop) { reach.value.receiver?.linkDrained() })
     }
 
     package func send(_ packets: PacketBatch) { link.outbound.put(packets) }
+
+    package func send(_ segment: OffloadedSegment) { link.outbound.put(segment) }
 
     package func stop() { stop(nil) }
 
@@ -85,11 +90,17 @@ package final class MemoryLinkDriver: LinkDriver {
         guard receiver != nil, !isPaused || link.inbound.hasEnded else { return }
         let burst = LoopBurst.current
         if burst.mustPause(eventLoop, { [self] in receive() }) { return }
-        let (batches, end) = link.inbound.takeAll()
+        let (items, end) = link.inbound.takeAll()
         if !isPaused {
-            for batch in batches {
-                burst.carried(batch)
-                receiver?.linkReceived(batch)
+            for item in items {
+                switch item {
+                case .packets(let packets):
+                    burst.carried(packets.byteCount)
+                    receiver?.linkReceived(packets)
+                case .segments(let segments):
+                    burst.carried(0)
+                    receiver?.linkReceived(segments)
+                }
             }
         }
         guard let end, let receiver else { return }

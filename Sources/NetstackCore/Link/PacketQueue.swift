@@ -20,9 +20,17 @@ final class PacketQueue: Sendable {
         var error: (any Error)?
     }
 
+    /// What is queued together.
+    enum Item {
+        case packets(PacketBatch)
+        /// Only for a driver that has said that it takes them.
+        case segments([OffloadedSegment])
+    }
+
     private struct State {
-        var batches: Deque<PacketBatch> = []
+        var items: Deque<Item> = []
         var byteCount = 0
+        var takesSegments = false
         var end: End?
         /// Rung when there is something to take; once, until something is taken.
         var consumer: Bell?
@@ -52,13 +60,15 @@ final class PacketQueue: Sendable {
 
     var byteCount: Int { state.withLockedValue { $0.byteCount } }
     var hasEnded: Bool { state.withLockedValue { $0.end != nil } }
+    var takesSegments: Bool { state.withLockedValue { $0.takesSegments } }
 
     // MARK: Drivers
 
-    func attachConsumer(_ bell: Bell?) {
+    func attachConsumer(_ bell: Bell?, takesSegments: Bool = false) {
         let pending = state.withLockedValue {
             $0.consumer = bell
-            $0.consumerRung = !$0.batches.isEmpty || $0.end != nil
+            $0.takesSegments = takesSegments
+            $0.consumerRung = !$0.items.isEmpty || $0.end != nil
             return $0.consumerRung
         }
         if pending { bell?() }
@@ -72,19 +82,34 @@ final class PacketQueue: Sendable {
     func put(_ packets: PacketBatch) {
         change { state in
             guard state.end == nil else { return }
-            state.batches.append(packets)
+            state.items.append(.packets(packets))
             state.byteCount += packets.byteCount
         }
     }
 
-    /// Everything queued, and the end if nothing will follow.
-    func takeAll() -> (batches: Deque<PacketBatch>, end: End?) {
+    /// The same for a segment, together with others that wait.
+    func put(_ segment: OffloadedSegment) {
         change { state in
-            let batches = state.batches
-            state.batches = []
+            guard state.end == nil, state.takesSegments else { return }
+            state.byteCount += segment.byteCount
+            if case .segments(var segments) = state.items.last {
+                state.items.removeLast()
+                segments.append(segment)
+                state.items.append(.segments(segments))
+            } else {
+                state.items.append(.segments([segment]))
+            }
+        }
+    }
+
+    /// Everything queued, and the end if nothing will follow.
+    func takeAll() -> (items: Deque<Item>, end: End?) {
+        change { state in
+            let items = state.items
+            state.items = []
             state.byteCount = 0
             state.consumerRung = false
-            return (batches, state.end)
+            return (items, state.end)
         }
     }
 
@@ -98,7 +123,7 @@ final class PacketQueue: Sendable {
         try await attempt(\.writers) { (state) -> Void? in
             if let end = state.end { throw NetstackError.linkDown(reason: end.error.map { "\($0)" }) }
             guard state.byteCount < self.limit else { return nil }
-            state.batches.append(packets)
+            state.items.append(.packets(packets))
             state.byteCount += packets.byteCount
             return ()
         }
@@ -107,12 +132,11 @@ final class PacketQueue: Sendable {
     /// The next packet, or `nil` after the end.
     func readOne() async throws -> ByteBuffer? {
         try await attempt(\.readers) { state in
-            while !state.batches.isEmpty {
-                if let packet = state.batches[0].popFirst() {
-                    state.byteCount -= packet.readableBytes
-                    return packet
-                }
-                state.batches.removeFirst()
+            while let item = state.items.popFirst() {
+                guard case .packets(var packets) = item, let packet = packets.popFirst() else { continue }
+                state.byteCount -= packet.readableBytes
+                if !packets.isEmpty { state.items.prepend(.packets(packets)) }
+                return packet
             }
             return try state.endOfReading()
         }
@@ -121,9 +145,12 @@ final class PacketQueue: Sendable {
     /// The next batch, or `nil` after the end.
     func read() async throws -> PacketBatch? {
         try await attempt(\.readers) { state in
-            guard let batch = state.batches.popFirst() else { return try state.endOfReading() }
-            state.byteCount -= batch.byteCount
-            return batch
+            while let item = state.items.popFirst() {
+                guard case .packets(let packets) = item else { continue }
+                state.byteCount -= packets.byteCount
+                return packets
+            }
+            return try state.endOfReading()
         }
     }
 
@@ -144,7 +171,7 @@ final class PacketQueue: Sendable {
                     let ready = state.withLockedValue { state in
                         let ready =
                             Task.isCancelled || state.end != nil
-                            || (line == \.readers ? !state.batches.isEmpty : state.byteCount < limit)
+                            || (line == \.readers ? !state.items.isEmpty : state.byteCount < limit)
                         if !ready { state[keyPath: line].append((ticket, continuation)) }
                         return ready
                     }
@@ -168,7 +195,7 @@ final class PacketQueue: Sendable {
             let result = try body(&state)
             var bells: [Bell] = []
             var woken: [CheckedContinuation<Void, Never>] = []
-            let hasNews = !state.batches.isEmpty || state.end != nil
+            let hasNews = !state.items.isEmpty || state.end != nil
             if hasNews, let consumer = state.consumer, !state.consumerRung || (state.end != nil) != hadEnded {
                 state.consumerRung = true
                 bells.append(consumer)

@@ -16,6 +16,8 @@ package final class NetworkInterface {
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
+    /// Whether it has sent segments as well: they leave at once, behind the packets before them.
+    private var sentSegments = false
     /// Connections that have had a segment refused, in the order in which the link will take more of them.
     private var refused: Deque<TCPControlBlock> = []
     private var isRetrying = false
@@ -130,6 +132,18 @@ package final class NetworkInterface {
         outbound.append(count: count, length: length, total: total, write)
     }
 
+    /// Whether `send(_: OffloadedSegment)` may be called.
+    package var carriesSegments: Bool { driver.carriesSegments }
+
+    /// Sends a segment that has been admitted, as it is.
+    package func send(_ segment: OffloadedSegment) {
+        flushPackets()
+        statistics.packetsSent += segment.count
+        statistics.bytesSent += segment.byteCount
+        sentSegments = true
+        if linkError == nil { driver.send(segment) }
+    }
+
     /// Sends one packet of our own making, or drops and counts it when the link is full.
     package func send(_ write: (inout ByteBuffer) -> Void) {
         guard hasRoom else { return statistics.drop(.linkFull) }
@@ -145,12 +159,18 @@ package final class NetworkInterface {
 
     /// Hands what has been sent in this turn to the link.
     func flush() {
+        guard !outbound.isEmpty || sentSegments else { return }
+        flushPackets()
+        sentSegments = false
+        if !isRetrying { retryIfDrained() }
+    }
+
+    private func flushPackets() {
         guard !outbound.isEmpty else { return }
         statistics.packetsSent += outbound.count
         statistics.bytesSent += outbound.byteCount
         if linkError == nil { driver.send(outbound) }
         outbound = PacketBatch(capacity: outbound.byteCount)
-        if !isRetrying { retryIfDrained() }
     }
 
     /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
@@ -170,6 +190,16 @@ extension NetworkInterface: LinkReceiver {
         statistics.packetsReceived += packets.count
         statistics.bytesReceived += packets.byteCount
         stack.receive(packets, on: self)
+    }
+
+    package var takesSegments: Bool { true }
+
+    package func linkReceived(_ segments: [OffloadedSegment]) {
+        for segment in segments {
+            statistics.packetsReceived += segment.count
+            statistics.bytesReceived += segment.byteCount
+        }
+        stack.receive(segments, on: self)
     }
 
     package func linkDrained() {

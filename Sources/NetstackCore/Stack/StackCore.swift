@@ -280,6 +280,17 @@ package final class StackCore {
         }
     }
 
+    func receive(_ segments: [OffloadedSegment], on nic: NetworkInterface) {
+        turn {
+            for segment in segments {
+                var run: TCPSegmentRun?
+                input(0..<segment.header.readableBytes, of: segment.header, on: nic, after: &run)
+                run?.carry(segment)
+                end(&run, of: segment.header, on: nic)
+            }
+        }
+    }
+
     func linkEnded(of nic: NetworkInterface, _ error: NetstackError) {
         endConnections(of: nic, error, tellPeer: false)
     }

@@ -14,7 +14,11 @@ package struct TCPSegmentRun {
     /// Where that header lies in the batch.
     package let header: Range<Int>
     /// Where the data of each segment lie in the batch. The first may be empty, and is then alone.
-    package private(set) var data: [Range<Int>]
+    private var data: [Range<Int>]
+    /// The data of all of them, where they are not in the batch.
+    private var offloaded: ByteBuffer?
+    /// How many segments these are.
+    package private(set) var count = 1
     package private(set) var byteCount: Int
     /// As the last segment has them.
     package private(set) var acknowledgmentNumber: UInt32
@@ -50,11 +54,19 @@ package struct TCPSegmentRun {
             tcp.dataOffset == TCPHeader.minimumLength || hasOptions(ofSegmentAt: segment.lowerBound, in: batch)
         else { return false }
         data.append(start..<segment.upperBound)
+        self.count += 1
         byteCount += count
         acknowledgmentNumber = next.acknowledgmentNumber
         window = next.window
         flags.formUnion(next.flags)
         return true
+    }
+
+    /// Adds the data that an offloaded segment has, to its header.
+    mutating func carry(_ segment: OffloadedSegment) {
+        offloaded = segment.data
+        byteCount = segment.data.readableBytes
+        count = segment.count
     }
 
     /// The connection that the run is for.
@@ -76,7 +88,7 @@ package struct TCPSegmentRun {
     }
 
     /// The sequence numbers that the run occupies, SYN and FIN included.
-    package var segmentLength: Int { data.count == 1 ? tcp.segmentLength : byteCount }
+    package var segmentLength: Int { byteCount == data[0].count ? tcp.segmentLength : byteCount }
 
     /// Writes the header of the run as that of one segment. The checksum is not set: it has been checked.
     package func writeHeader(from batch: RawSpan, to bytes: UnsafeMutableRawBufferPointer) {
@@ -88,6 +100,7 @@ package struct TCPSegmentRun {
 
     /// The data of all segments together: copied, unless they are a large part of the batch as they are.
     package func joinedData(from batch: ByteBuffer) -> ByteBuffer {
+        if let offloaded { return offloaded }
         if data.count == 1, byteCount >= batch.readableBytes / 4,
             let slice = batch.getSlice(at: batch.readerIndex + data[0].lowerBound, length: byteCount)
         {

@@ -24,6 +24,19 @@ enum SegmentWriter {
             (try? IPHeader.requireWritable(
                 source: id.local.address, destination: id.remote.address, payloadLength: longest)) != nil
         else { return }
+        if segment.payloadLength >= OffloadedSegment.minimumLength, segment.flags.isSubset(of: [.ack, .psh]),
+            !segment.isECNCapable, nic.carriesSegments
+        {
+            var header = ByteBuffer()
+            header.writeWithUnsafeMutableBytes(minimumWritableBytes: layout.headers) { bytes in
+                let packet = UnsafeMutableRawBufferPointer(rebasing: bytes[..<layout.headers])
+                let sum = writeHeaders(of: segment, id, marks, payloadLength: 0, layout, to: packet)
+                complete(packet, of: segment, layout, sum, offset: 0, isFirst: true, isLast: true)
+                return layout.headers
+            }
+            let data = payload.bytes(from: segment.payloadOffset, count: segment.payloadLength)
+            return nic.send(OffloadedSegment(header: header, data: data, count: count))
+        }
         nic.send(
             count: count, length: layout.headers + size, total: count * layout.headers + segment.payloadLength
         ) { packets in

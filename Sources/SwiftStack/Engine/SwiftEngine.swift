@@ -115,7 +115,7 @@ final class SwiftEngine: TCPEngine {
     }
 
     private func open(
-        _ machine: TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, isPassive: Bool
+        _ machine: consuming TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, isPassive: Bool
     ) -> TCPControlBlock {
         let connection = SwiftConnection(machine, id, on: nic, engine: self)
         let block = TCPControlBlock(id, on: nic, isPassive: isPassive, transport: connection)
@@ -168,7 +168,7 @@ final class SwiftEngine: TCPEngine {
         _ run: TCPSegmentRun, of batch: ByteBuffer, for block: TCPControlBlock?, on nic: NetworkInterface
     ) {
         guard let connection = block?.swift ?? timeWait[run.connection(on: nic)] else {
-            nic.statistics.drop(.noConnection, count: run.data.count)
+            nic.statistics.drop(.noConnection, count: run.count)
             return nic.send { try? run.tcp.writeReset(answering: run.ip, to: &$0) }
         }
         connection.receive(TCPSegment(run, of: batch), now: now)

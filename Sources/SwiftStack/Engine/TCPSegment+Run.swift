@@ -8,7 +8,7 @@ extension TCPSegment {
         self.init(sequenceNumber: TCPSequenceNumber(run.tcp.sequenceNumber), flags: run.flags)
         acknowledgmentNumber = TCPSequenceNumber(run.acknowledgmentNumber)
         window = run.window
-        count = run.data.count
+        count = run.count
         congestionExperienced = run.ip.congestionExperienced
         if run.tcp.dataOffset > TCPHeader.minimumLength {
             let header = batch.readableBytesSpan.extracting(run.header)

@@ -26,11 +26,11 @@ extension TCPStateMachine {
     }
 
     /// The connection in TIME-WAIT without what is unread, which stays here and can still be read.
-    mutating func splitTimeWait() -> TCPStateMachine {
-        var rest = self
-        rest.receiveBuffer.removeAll()
-        timers = TCPTimers()
-        pending = []
+    mutating func splitTimeWait(now: NIODeadline) -> TCPStateMachine {
+        var rest = TCPStateMachine(ended: configuration, now: now)
+        rest.conditions = conditions
+        swap(&rest, &self)
+        swap(&rest.receiveBuffer, &receiveBuffer)
         return rest
     }
 

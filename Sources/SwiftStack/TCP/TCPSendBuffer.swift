@@ -5,10 +5,13 @@ import NIOCore
 
 /// A queue of bytes of which any range can be copied out. Its first byte is that of SND.UNA.
 package struct TCPSendBuffer {
-    /// Written together; `position` is where its first readable byte is in the stream.
-    private struct Piece {
+    /// The first `length` readable bytes of a buffer; `position` is where the first of them is in the stream.
+    fileprivate struct Piece {
         var position: Int
+        var length: Int
         var bytes: ByteBuffer
+
+        var end: Int { position + length }
     }
 
     private var pieces = Deque<Piece>()
@@ -21,12 +24,11 @@ package struct TCPSendBuffer {
     /// Bytes held.
     package var count: Int { end - start }
 
-    /// Appends all of `bytes`, without a copy unless it is small and follows something small.
-    mutating func append(_ bytes: inout ByteBuffer) {
-        let length = bytes.readableBytes
-        guard length > 0 else { return }
-        if pieces.isEmpty || !pieces[pieces.count - 1].bytes.gather(bytes) {
-            pieces.append(Piece(position: end, bytes: bytes))
+    /// Takes `length` bytes off the front of `bytes`, without a copy unless they are few and follow few.
+    mutating func append(_ bytes: inout ByteBuffer, length: Int) {
+        guard length > 0, let part = bytes.getSlice(at: bytes.readerIndex, length: length) else { return }
+        if pieces.isEmpty || !pieces[pieces.count - 1].add(part) {
+            pieces.append(Piece(position: end, length: length, bytes: length > ByteBuffer.smallLength ? bytes : part))
             if pieces.count > 4 { hasGrown = true }
         }
         bytes.moveReaderIndex(forwardBy: length)
@@ -41,7 +43,7 @@ package struct TCPSendBuffer {
             hasGrown = false
             return
         }
-        while let first = pieces.first, first.position + first.bytes.readableBytes <= start { pieces.removeFirst() }
+        while let first = pieces.first, first.end <= start { pieces.removeFirst() }
     }
 
     /// Copies `count` bytes from `offset` on (as in `TCPOutgoingSegment.payloadOffset`): the one copy that is made of
@@ -55,7 +57,7 @@ package struct TCPSendBuffer {
         while position < limit {
             let piece = pieces[index]
             let skipped = position - piece.position
-            let length = Swift.min(piece.bytes.readableBytes - skipped, limit - position)
+            let length = Swift.min(piece.length - skipped, limit - position)
             piece.bytes.withUnsafeReadableBytes { bytes in
                 // Safe: the range lies inside of the piece, and `destination` has room for `count` bytes.
                 UnsafeMutableRawBufferPointer(start: destination, count: length)
@@ -65,6 +67,23 @@ package struct TCPSendBuffer {
             position += length
             index += 1
         }
+    }
+
+    /// The same bytes as a buffer: without a copy where they lie in one piece.
+    func bytes(from offset: Int, count: Int) -> ByteBuffer {
+        let position = start + offset
+        if offset >= 0, count > 0, position + count <= end {
+            let piece = pieces[indexOfPiece(containing: position)]
+            let index = piece.bytes.readerIndex + position - piece.position
+            if position + count <= piece.end, let slice = piece.bytes.getSlice(at: index, length: count) { return slice }
+        }
+        var copy = ByteBuffer()
+        copy.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
+            // Safe: there is room for `count` bytes.
+            if let start = bytes.baseAddress { copyBytes(from: offset, count: count, to: start) }
+            return count
+        }
+        return copy
     }
 
     /// The last piece that begins at or before `position`, by bisection.
@@ -79,9 +98,24 @@ package struct TCPSendBuffer {
     }
 }
 
+extension TCPSendBuffer.Piece {
+    /// Adds `part` if it lies behind this in the same memory, or if both are small.
+    fileprivate mutating func add(_ part: ByteBuffer) -> Bool {
+        let isNext = bytes.withUnsafeReadableBytes { bytes in
+            part.withUnsafeReadableBytes { part in
+                // Nobody has changed it since: whoever shares memory with a `ByteBuffer` copies it first.
+                length + part.count <= bytes.count && bytes.baseAddress.map { $0 + length } == part.baseAddress
+            }
+        }
+        guard isNext || length == bytes.readableBytes && bytes.gather(part) else { return false }
+        length += part.readableBytes
+        return true
+    }
+}
+
 extension ByteBuffer {
     /// What is no longer than this is gathered to pieces of up to four times as much.
-    private static var smallLength: Int { 1024 }
+    fileprivate static var smallLength: Int { 1024 }
 
     /// Appends `bytes` if both are small, so that one who writes or sends single bytes does not make us hold a buffer for
     /// each. Returns whether it did.

@@ -5,7 +5,9 @@ import NetstackCore
 
 /// Segments, writes and the time go in; segments and events come out. What arrives is in `+Receive` and `+Acknowledge`,
 /// what leaves in `+Transmit`, what comes of time in `+Timers`.
-package struct TCPStateMachine {
+///
+/// It can't be copied: where it lies is not told by how it is used, and an accident would cost each segment a tenth of its time.
+package struct TCPStateMachine: ~Copyable {
     /// RFC 9293 section 3.3.2. LISTEN is the stack's.
     package enum State: Hashable, Sendable {
         case synSent, synReceived, established, finWait1, finWait2, closeWait, closing, lastAck, timeWait, closed
@@ -212,6 +214,11 @@ package struct TCPStateMachine {
         takeSYN(syn, now: now)
     }
 
+    /// A connection of which nothing is left.
+    init(ended configuration: TCPConfiguration, now: NIODeadline) {
+        self.init(.closed, configuration, TCPSequenceNumber(0), 0, now)
+    }
+
     private init(
         _ state: State, _ configuration: TCPConfiguration, _ initial: TCPSequenceNumber, _ timestampOffset: UInt32,
         _ now: NIODeadline
@@ -242,15 +249,11 @@ package struct TCPStateMachine {
 
     /// Takes as much as there is room for off the front of `bytes`, without a copy. Takes nothing once the direction is
     /// closed. After a write that left a rest, `.canWrite` tells of room. With `more`, a segment that is not full waits for
-    /// the next write.
-    package mutating func write(_ bytes: inout ByteBuffer, more: Bool, now: NIODeadline) {
-        let length = min(bytes.readableBytes, sendRoom)
+    /// the next write. No more than `limit` bytes are taken.
+    package mutating func write(_ bytes: inout ByteBuffer, upTo limit: Int = .max, more: Bool, now: NIODeadline) {
+        let length = min(bytes.readableBytes, sendRoom, limit)
         if length > 0 {
-            if length == bytes.readableBytes {
-                sendBuffer.append(&bytes)
-            } else if var part = bytes.readSlice(length: length) {
-                sendBuffer.append(&part)
-            }
+            sendBuffer.append(&bytes, length: length)
             startUserTimeout(now: now)
         }
         set(.wantsRoom, bytes.readableBytes > 0 && !conditions.contains(.writeClosed))

@@ -56,7 +56,7 @@ final class SimulatedEndpoint {
     /// When the event for `nextDeadline` is due.
     var wakesAt = NIODeadline.distantFuture
 
-    init(connection: Int, side: Int, plan: Plan, machine: TCPStateMachine?, now: NIODeadline) {
+    init(connection: Int, side: Int, plan: Plan, machine: consuming TCPStateMachine?, now: NIODeadline) {
         self.connection = connection
         self.side = side
         self.plan = plan

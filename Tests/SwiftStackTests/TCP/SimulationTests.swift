@@ -35,7 +35,7 @@ private struct Simulation {
     struct Failed: Error, CustomStringConvertible { let description: String }
 
     /// One side: its machine, what it has still to write, and what it has read.
-    struct Side {
+    final class Side {
         var machine: TCPStateMachine
         let length: Int
         var written = 0
@@ -43,6 +43,11 @@ private struct Simulation {
         var isReading = true
         var sawEnd = false
         var isWriteClosed = false
+
+        init(machine: consuming TCPStateMachine, length: Int) {
+            self.machine = machine
+            self.length = length
+        }
     }
 
     struct Flying {
@@ -148,9 +153,7 @@ private struct Simulation {
     }
 
     mutating func use(_ index: Int) throws {
-        guard var side = sides[index], side.machine.state != .synSent else { return }
-        sides[index] = nil
-        defer { sides[index] = side }
+        guard let side = sides[index], side.machine.state != .synSent else { return }
         if random.happens(0.02) { side.isReading.toggle() }
         while side.isReading,
             let bytes = side.machine.read(upTo: 1 + Int.random(in: 0..<100_000, using: &random), now: now)
@@ -177,11 +180,11 @@ private struct Simulation {
     }
 
     mutating func transmit(_ index: Int) throws {
-        guard var machine = sides[index]?.machine else { return }
+        guard let side = sides[index] else { return }
         var out: [TCPSegment] = []
         var isFull = random.happens(0.02)
         let limit = Int.random(in: 1...8, using: &random)
-        machine.transmit(now: now) { outgoing, buffer in
+        side.machine.transmit(now: now) { outgoing, buffer in
             if isFull, out.count >= limit {
                 isFull = false
                 return false
@@ -189,7 +192,6 @@ private struct Simulation {
             out.append(contentsOf: cut(outgoing, buffer))
             return true
         }
-        sides[index]?.machine = machine
         for segment in out {
             guard !random.happens(loss) else { continue }
             for _ in 0..<(random.happens(loss / 2) ? 2 : 1) {
