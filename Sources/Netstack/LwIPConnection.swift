@@ -7,9 +7,6 @@ import NetstackCore
 
 /// lwIP's part of a control block, which holds it. lwIP has a pointer to it for as long as there is a pcb.
 final class LwIPConnection: TCPTransport {
-    /// The most bytes to queue that can't be sent yet.
-    private static let unsentLimit = 64 << 10
-
     /// lwIP's connection, until it is freed or in TIME-WAIT.
     private(set) var pcb: UnsafeMutablePointer<tcp_pcb>?
     /// There for as long as `pcb` is. Counting references here and to the engine would cost a round trip 2 %.
@@ -164,7 +161,7 @@ final class LwIPConnection: TCPTransport {
         if let left, left.pointee.state != TIME_WAIT {
             if !isSetUp, block.isEstablished { setUp(left) }
             // Waking a writer for every acknowledgment would cut its data into small writes.
-            if block.waitsForRoom, room(left) >= Self.unsentLimit / 2 { block.gainedRoom() }
+            if block.waitsForRoom, room(left) >= unsentLimit / 2 { block.gainedRoom() }
             return true
         }
         pcb = nil
@@ -247,16 +244,16 @@ final class LwIPConnection: TCPTransport {
     func write(_ bytes: inout ByteBuffer, more: Bool) throws(NetstackError) {
         let code = enter { pcb in
             let segment = clwip_tcp_segment_length(pcb)
-            // Whole segments, while there is more.
-            let most = Int(UInt16.max) / Int(segment) * Int(segment)
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
                 if let block, !interface.nic.admits(writesOf: block) { break }
                 if room(pcb) == 0 { tcp_output(pcb) }
-                let count = min(room(pcb), bytes.readableBytes, most)
-                if count == 0 { break }
-                code = bytes.withUnsafeReadableBytes { clwip_tcp_write(pcb, $0.baseAddress, UInt16(count), segment) }
-                if code == 0 { bytes.moveReaderIndex(forwardBy: count) }
+                guard let part = bytes.getSlice(at: bytes.readerIndex, length: part(of: bytes, segment, pcb)) else {
+                    break
+                }
+                if part.readableBytes == 0 { break }
+                code = queue(part, segment, pcb)
+                if code == 0 { bytes.moveReaderIndex(forwardBy: part.readableBytes) }
                 if bytes.readableBytes > 0 { tcp_output(pcb) }
             }
             if !more || bytes.readableBytes > 0 { tcp_output(pcb) }
@@ -268,11 +265,30 @@ final class LwIPConnection: TCPTransport {
         }
     }
 
+    /// How many of `bytes` to queue next: whole packets, while there is more.
+    private func part(of bytes: ByteBuffer, _ segment: UInt16, _ pcb: UnsafeMutablePointer<tcp_pcb>) -> Int {
+        let count = min(room(pcb), bytes.readableBytes, Int(segment))
+        let rest = count % Int(min(segment, maximumSegmentSize))
+        guard count < bytes.readableBytes, rest > 0 else { return count }
+        // Room comes with acknowledgments, if any are awaited.
+        return count > rest || pcb.pointee.snd_lbb != pcb.pointee.lastack ? count - rest : count
+    }
+
+    private func queue(_ bytes: ByteBuffer, _ segment: UInt16, _ pcb: UnsafeMutablePointer<tcp_pcb>) -> err_t {
+        if bytes.readableBytes >= SharedBytes.minimumLength { return SharedBytes.queue(bytes, on: pcb) }
+        return bytes.withUnsafeReadableBytes {
+            clwip_tcp_write(pcb, $0.baseAddress, UInt16(truncatingIfNeeded: $0.count), segment)
+        }
+    }
+
+    /// The most bytes to queue that can't be sent yet: with half of it, there is room for a whole packet.
+    private var unsentLimit: Int { max(64 << 10, 2 * Int(maximumSegmentSize)) }
+
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.
     private func room(_ pcb: UnsafeMutablePointer<tcp_pcb>) -> Int {
         let unsent = Int(pcb.pointee.snd_lbb &- pcb.pointee.snd_nxt)
-        return max(0, min(Int(pcb.pointee.snd_buf), Self.unsentLimit - unsent))
+        return max(0, min(Int(pcb.pointee.snd_buf), unsentLimit - unsent))
     }
 
     // MARK: Ending
@@ -310,7 +326,10 @@ extension UnsafeMutablePointer<pbuf> {
         var bytes = ByteBuffer()
         bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: count) {
             // Safe: there is room for `count` bytes.
-            Int(pbuf_copy_partial(self, $0.baseAddress, UInt16(truncatingIfNeeded: count), UInt16(truncatingIfNeeded: offset)))
+            Int(
+                pbuf_copy_partial(
+                    self, $0.baseAddress,
+                    UInt16(truncatingIfNeeded: count), UInt16(truncatingIfNeeded: offset)))
         }
         return bytes
     }

@@ -93,7 +93,8 @@ final class LwIPInterface {
                 write(clwip_packet_shape(header: shape.header, data: 0, count: 1, flags: shape.flags), to: $0)
                 return header
             }
-            nic.send(OffloadedSegment(header: bytes, data: packet.bytes(from: header), count: count))
+            let data = SharedBytes.bytes(of: packet, behind: header) ?? packet.bytes(from: header)
+            nic.send(OffloadedSegment(header: bytes, data: data, count: count))
         } else {
             nic.send(count: count, length: header + Int(length), total: count * header + data) { write(shape, to: $0) }
         }

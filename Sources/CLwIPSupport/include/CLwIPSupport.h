@@ -5,6 +5,7 @@
 #define CLWIP_SUPPORT_H
 
 #include <lwip/pbuf.h>
+#include <lwip/tcp.h>
 #include <stdint.h>
 
 /// Whether calls made inside the library reach our `netif_loop_output` (they do unless it was linked
@@ -31,5 +32,13 @@ struct clwip_packet_shape clwip_support_shape(const struct pbuf *packet, uint16_
 /// the window scale are set to ours.
 void clwip_support_write_packets(const struct pbuf *packet, struct clwip_packet_shape shape, uint16_t mss,
                                  uint16_t own_mss, uint8_t own_scale, uint8_t *out);
+
+/// Queues `count` bytes as one segment, which may be longer than the connection's MSS: whoever puts it on the link cuts it.
+/// They are not copied: once the library needs them no more it calls `release`, once and only if this returns ERR_OK.
+err_t clwip_support_write_shared(struct tcp_pcb *pcb, const void *bytes, uint16_t count, void *owner,
+                                 void (*release)(void *owner));
+
+/// The owner of the bytes in a buffer that `clwip_support_write_shared` has made; NULL for any other.
+void *clwip_support_shared_owner(const struct pbuf *buffer);
 
 #endif

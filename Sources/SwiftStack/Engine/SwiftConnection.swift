@@ -20,7 +20,8 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     /// By how many bytes its buffers have grown, as the engine knows.
     private var growth = 0
 
-    init(_ machine: consuming TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, engine: SwiftEngine) {
+    init(_ machine: consuming TCPStateMachine, _ id: TCPControlBlock.ID, on nic: NetworkInterface, engine: SwiftEngine)
+    {
         self.machine = machine
         self.id = id
         self.nic = nic

@@ -75,7 +75,9 @@ package struct TCPSendBuffer {
         if offset >= 0, count > 0, position + count <= end {
             let piece = pieces[indexOfPiece(containing: position)]
             let index = piece.bytes.readerIndex + position - piece.position
-            if position + count <= piece.end, let slice = piece.bytes.getSlice(at: index, length: count) { return slice }
+            if position + count <= piece.end, let slice = piece.bytes.getSlice(at: index, length: count) {
+                return slice
+            }
         }
         var copy = ByteBuffer()
         copy.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { bytes in
