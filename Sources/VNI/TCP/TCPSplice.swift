@@ -143,8 +143,9 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
     private func writeToSocket(_ block: TCPControlBlock) {
         guard let context, !stackFinished else { return }
         while context.channel.isWritable, let bytes = block.read() {
-            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+            context.write(wrapOutboundOut(bytes), promise: nil)
         }
+        context.flush()
         guard block.isFinished else { return }
         stackFinished = true
         // An empty write is done after all others. Closing earlier would lose them.
