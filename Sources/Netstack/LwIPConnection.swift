@@ -247,13 +247,13 @@ final class LwIPConnection: TCPTransport {
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
                 if let block, !interface.nic.admits(writesOf: block) { break }
-                if room(pcb) == 0 { tcp_output(pcb) }
-                guard let part = bytes.getSlice(at: bytes.readerIndex, length: part(of: bytes, segment, pcb)) else {
-                    break
+                var count = lengthOfPart(of: bytes, segment, pcb)
+                if count == 0 {
+                    tcp_output(pcb)
+                    count = lengthOfPart(of: bytes, segment, pcb)
                 }
-                if part.readableBytes == 0 { break }
-                code = queue(part, segment, pcb)
-                if code == 0 { bytes.moveReaderIndex(forwardBy: part.readableBytes) }
+                if count == 0 { break }
+                code = queue(&bytes, count, segment, pcb)
                 if bytes.readableBytes > 0 { tcp_output(pcb) }
             }
             if !more || bytes.readableBytes > 0 { tcp_output(pcb) }
@@ -266,7 +266,7 @@ final class LwIPConnection: TCPTransport {
     }
 
     /// How many of `bytes` to queue next: whole packets, while there is more.
-    private func part(of bytes: ByteBuffer, _ segment: UInt16, _ pcb: UnsafeMutablePointer<tcp_pcb>) -> Int {
+    private func lengthOfPart(of bytes: ByteBuffer, _ segment: UInt16, _ pcb: UnsafeMutablePointer<tcp_pcb>) -> Int {
         let count = min(room(pcb), bytes.readableBytes, Int(segment))
         let rest = count % Int(min(segment, maximumSegmentSize))
         guard count < bytes.readableBytes, rest > 0 else { return count }
@@ -274,15 +274,24 @@ final class LwIPConnection: TCPTransport {
         return count > rest || pcb.pointee.snd_lbb != pcb.pointee.lastack ? count - rest : count
     }
 
-    private func queue(_ bytes: ByteBuffer, _ segment: UInt16, _ pcb: UnsafeMutablePointer<tcp_pcb>) -> err_t {
-        if bytes.readableBytes >= SharedBytes.minimumLength { return SharedBytes.queue(bytes, on: pcb) }
-        return bytes.withUnsafeReadableBytes {
-            clwip_tcp_write(pcb, $0.baseAddress, UInt16(truncatingIfNeeded: $0.count), segment)
+    /// Queues `count` bytes off the front of `bytes`.
+    private func queue(
+        _ bytes: inout ByteBuffer, _ count: Int, _ segment: UInt16, _ pcb: UnsafeMutablePointer<tcp_pcb>
+    ) -> err_t {
+        let code: err_t
+        if count >= SharedBytes.minimumLength, let part = bytes.getSlice(at: bytes.readerIndex, length: count) {
+            code = SharedBytes.queue(part, on: pcb)
+        } else {
+            code = bytes.withUnsafeReadableBytes {
+                clwip_tcp_write(pcb, $0.baseAddress, UInt16(truncatingIfNeeded: count), segment)
+            }
         }
+        if code == err_t(ERR_OK.rawValue) { bytes.moveReaderIndex(forwardBy: count) }
+        return code
     }
 
     /// The most bytes to queue that can't be sent yet: with half of it, there is room for a whole packet.
-    private var unsentLimit: Int { max(64 << 10, 2 * Int(maximumSegmentSize)) }
+    private var unsentLimit: Int { max(interface.nic.worthwhileUnsent, 2 * Int(maximumSegmentSize)) }
 
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.

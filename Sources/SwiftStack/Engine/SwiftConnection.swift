@@ -171,7 +171,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
 
     /// The most bytes to queue that can't be sent yet: with less than two segments, one could wait for the rest of it, and
     /// the writer for room.
-    private var unsentLimit: Int { max(64 << 10, 2 * machine.sendMaximumSegmentSize) }
+    private var unsentLimit: Int { max(nic.worthwhileUnsent, 2 * machine.sendMaximumSegmentSize) }
 
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.

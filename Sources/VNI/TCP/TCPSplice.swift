@@ -142,10 +142,12 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
 
     private func writeToSocket(_ block: TCPControlBlock) {
         guard let context, !stackFinished else { return }
+        var hasWritten = false
         while context.channel.isWritable, let bytes = block.read() {
             context.write(wrapOutboundOut(bytes), promise: nil)
+            hasWritten = true
         }
-        context.flush()
+        if hasWritten { context.flush() }
         guard block.isFinished else { return }
         stackFinished = true
         // An empty write is done after all others. Closing earlier would lose them.
