@@ -1,5 +1,6 @@
 // Joins a connection of the stack to a socket of this host, so that each end sees what the other does.
 
+import DequeModule
 import Glibc
 import NIOCore
 import Netstack
@@ -17,7 +18,7 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
     private var context: ChannelHandlerContext?
     private var block: TCPControlBlock?
     /// What the socket has given and the stack has no room for.
-    private var towardsStack = ByteBuffer()
+    private var towardsStack: Deque<ByteBuffer> = []
     /// Whether the socket's peer has closed its direction.
     private var socketFinished = false
     /// Whether the stack's peer has closed its direction, and whether the socket has all that came before.
@@ -56,19 +57,14 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
     // MARK: Socket to stack
 
     private func read() {
-        guard block != nil, !reading, !socketFinished, towardsStack.readableBytes == 0 else { return }
+        guard block != nil, !reading, !socketFinished, towardsStack.isEmpty else { return }
         reading = true
         context?.read()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = unwrapInboundIn(data)
-        // NIO reads all there is when the socket ends, asked or not.
-        if towardsStack.readableBytes > 0 {
-            towardsStack.writeBuffer(&bytes)
-        } else {
-            towardsStack = bytes
-        }
+        // A few at a time, and all there is when the socket ends.
+        towardsStack.append(unwrapInboundIn(data))
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -78,14 +74,18 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
 
     private func writeToStack() {
         guard let block else { return }
-        if towardsStack.readableBytes > 0 {
+        while var bytes = towardsStack.popFirst() {
             do {
-                try block.write(&towardsStack)
+                try block.write(&bytes, more: !towardsStack.isEmpty)
             } catch {
                 return abortSocket()
             }
+            if bytes.readableBytes > 0 {
+                towardsStack.prepend(bytes)
+                break
+            }
         }
-        if towardsStack.readableBytes == 0, socketFinished {
+        if towardsStack.isEmpty, socketFinished {
             lingering = nil
             block.closeWrite()
             closeIfFinished()
@@ -118,7 +118,7 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
         }
         if !socketFinished || !stackFinished {
             block?.reset()
-        } else if towardsStack.readableBytes > 0 {
+        } else if !towardsStack.isEmpty {
             lingering = self
         }
         context.fireChannelInactive()
@@ -167,7 +167,7 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
     // MARK: The end
 
     private func closeIfFinished() {
-        guard socketFinished, isFlushed, towardsStack.readableBytes == 0 else { return }
+        guard socketFinished, isFlushed, towardsStack.isEmpty else { return }
         context?.close(promise: nil)
     }
 
