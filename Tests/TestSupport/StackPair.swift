@@ -48,10 +48,11 @@ package struct StackPair: Sendable {
     /// Runs `body` and shuts both stacks down; nothing may be left by then but what the shutdown itself ends.
     package static func with(
         mtu: Int = 65535, limits: Stack.Limits = .init(), farPromiscuous: Bool = false,
-        on loop: any EventLoop = Stack.defaultEventLoop, _ body: @Sendable (StackPair) async throws -> Void
+        on loop: any EventLoop = Stack.defaultEventLoop, link: LinkKind = .memory,
+        _ body: @Sendable (StackPair) async throws -> Void
     ) async throws {
         let pair = try await StackPair(
-            mtu: mtu, limits: limits, farPromiscuous: farPromiscuous, nearLoop: loop, farLoop: loop)
+            mtu: mtu, limits: limits, farPromiscuous: farPromiscuous, nearLoop: loop, farLoop: loop, link: link)
         do {
             try await body(pair)
         } catch {

@@ -13,14 +13,19 @@ extension IPAddress {
 }
 
 /// What joins the two ends.
-package enum LinkKind: String, Sendable, CaseIterable, CustomTestStringConvertible {
+package enum LinkKind: String, Sendable, CustomTestStringConvertible {
     case memory, tcp, unix
+    /// A memory link, too, but over it no segment goes whole.
+    case packets
+
+    /// One of each implementation.
+    package static let all: [LinkKind] = [.memory, .tcp, .unix]
 
     package var testDescription: String { rawValue }
 
     /// Both ends of a new link.
     package func pipe() async throws -> (any Link, any Link) {
-        if self == .memory { return MemoryLink.pipe() }
+        if self == .memory || self == .packets { return MemoryLink.pipe(offloading: self == .memory) }
         let path = "/tmp/rns-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
         let listener =
             self == .tcp

@@ -9,7 +9,7 @@ import Testing
 import VNI
 
 /// Every link kind with every IP version.
-private let everyWay = LinkKind.allCases.flatMap { kind in [IPVersion.v4, .v6].map { (kind, $0) } }
+private let everyWay = LinkKind.all.flatMap { kind in [IPVersion.v4, .v6].map { (kind, $0) } }
 
 extension SHA256 {
     fileprivate mutating func update(_ bytes: ByteBuffer) {
@@ -222,7 +222,7 @@ extension SHA256 {
         }
     }
 
-    @Test(arguments: LinkKind.allCases)
+    @Test(arguments: LinkKind.all)
     func aClosedUDPPortIsToldAsSuch(_ kind: LinkKind) async throws {
         let port = try closedPort()
         try await Tunnel.with(kind) { tunnel in
@@ -233,12 +233,12 @@ extension SHA256 {
         }
     }
 
-    @Test(arguments: LinkKind.allCases)
+    @Test(arguments: LinkKind.all)
     func shuttingDownTheExitEndsATransferAtTheEntrance(_ kind: LinkKind) async throws {
         try await interrupt(kind) { await $0.exit.shutdown() }
     }
 
-    @Test(arguments: LinkKind.allCases)
+    @Test(arguments: LinkKind.all)
     func shuttingDownTheEntranceEndsATransferAtTheServer(_ kind: LinkKind) async throws {
         try await interrupt(kind) { await $0.entrance.shutdown() }
     }

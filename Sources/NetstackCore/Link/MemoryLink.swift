@@ -9,12 +9,20 @@ public import NIOCore
 public struct MemoryLink: Link {
     fileprivate let inbound: PacketQueue
     fileprivate let outbound: PacketQueue
+    fileprivate let offloading: Bool
 
     /// Both ends of a new pipe.
-    public static func pipe() -> (MemoryLink, MemoryLink) {
+    ///
+    /// - Parameter offloading: with a NIC at both ends, long segments of TCP cross the pipe as they are, neither cut to packets nor
+    ///   copied nor summed (segmentation and checksum offload, which the kernel's loopback and veth do by default). Without,
+    ///   they go as packets, as over any other link. A NIC's statistics are the same.
+    public static func pipe(offloading: Bool = true) -> (MemoryLink, MemoryLink) {
         let there = PacketQueue(limit: linkBacklogLimit)
         let back = PacketQueue(limit: linkBacklogLimit)
-        return (MemoryLink(inbound: back, outbound: there), MemoryLink(inbound: there, outbound: back))
+        return (
+            MemoryLink(inbound: back, outbound: there, offloading: offloading),
+            MemoryLink(inbound: there, outbound: back, offloading: offloading)
+        )
     }
 
     public var defaultMTU: Int { 65535 }
@@ -67,7 +75,8 @@ package final class MemoryLinkDriver: LinkDriver {
         self.receiver = receiver
         let reach = NIOLoopBound(self, eventLoop: eventLoop)
         link.inbound.attachConsumer(
-            .init(eventLoop: eventLoop) { reach.value.receive() }, takesSegments: receiver.takesSegments)
+            .init(eventLoop: eventLoop) { reach.value.receive() },
+            takesSegments: link.offloading && receiver.takesSegments)
         link.outbound.attachProducer(.init(eventLoop: eventLoop) { reach.value.receiver?.linkDrained() })
     }
 

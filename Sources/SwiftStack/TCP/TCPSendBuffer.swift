@@ -1,7 +1,7 @@
 // The bytes that were written and are not acknowledged, as the buffers they came in.
 
 import DequeModule
-import NIOCore
+package import NIOCore
 
 /// A queue of bytes of which any range can be copied out. Its first byte is that of SND.UNA.
 package struct TCPSendBuffer {
@@ -21,11 +21,13 @@ package struct TCPSendBuffer {
     private var start = 0
     private var end = 0
 
+    package init() {}
+
     /// Bytes held.
     package var count: Int { end - start }
 
     /// Takes `length` bytes off the front of `bytes`, without a copy unless they are few and follow few.
-    mutating func append(_ bytes: inout ByteBuffer, length: Int) {
+    package mutating func append(_ bytes: inout ByteBuffer, length: Int) {
         guard length > 0, let part = bytes.getSlice(at: bytes.readerIndex, length: length) else { return }
         if pieces.isEmpty || !pieces[pieces.count - 1].add(part) {
             pieces.append(Piece(position: end, length: length, bytes: length > ByteBuffer.smallLength ? bytes : part))
@@ -36,7 +38,7 @@ package struct TCPSendBuffer {
     }
 
     /// Lets go of the first `count` bytes.
-    mutating func removeFirst(_ count: Int) {
+    package mutating func removeFirst(_ count: Int) {
         start += Swift.min(count, self.count)
         if start == end {
             pieces.removeAll(keepingCapacity: !hasGrown)
@@ -70,7 +72,7 @@ package struct TCPSendBuffer {
     }
 
     /// The same bytes as a buffer: without a copy where they lie in one piece.
-    func bytes(from offset: Int, count: Int) -> ByteBuffer {
+    package func bytes(from offset: Int, count: Int) -> ByteBuffer {
         let position = start + offset
         if offset >= 0, count > 0, position + count <= end {
             let piece = pieces[indexOfPiece(containing: position)]

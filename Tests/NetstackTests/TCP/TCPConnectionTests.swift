@@ -24,9 +24,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [576, 1280, 1500, 9000, 65535])
-    func carriesMegabytesAtAnyMTU(_ mtu: Int) async throws {
-        try await StackPair.with(mtu: mtu) { pair in
+    @Test(arguments: [576, 1280, 1500, 9000, 65535], [LinkKind.memory, .packets])
+    func carriesMegabytesAtAnyMTU(_ mtu: Int, _ link: LinkKind) async throws {
+        try await StackPair.with(mtu: mtu, link: link) { pair in
             let (near, far) = try await pair.connected()
             let total = 8 << 20
             async let sent: Void = {

@@ -15,7 +15,7 @@ import VNI
     @Test func namesOfTheExitsNetworkCanBeDialled() async throws {
         let server = try KernelServer.echo()
         let names = table(["db.internal": ["\(Tunnel.host)", "\(Tunnel.host6)"]])
-        for kind in LinkKind.allCases {
+        for kind in LinkKind.all {
             try await Tunnel.with(kind, exit: { $0.lookUpNames = names }) { tunnel in
                 await tunnel.entrance.stack.setPatience([.seconds(600)])
                 let addresses = try await tunnel.entrance.stack.resolve("DB.internal")

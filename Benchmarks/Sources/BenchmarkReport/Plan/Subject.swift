@@ -7,6 +7,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
     case cLoop = "c-loop"
     case stack
     case swiftStack = "swift-stack"
+    case stackPackets = "stack-packets"
+    case swiftStackPackets = "swift-stack-packets"
     case nioKernel = "nio-kernel"
     case nioStack = "nio-stack"
     case nioSwiftStack = "nio-swift-stack"
@@ -35,6 +37,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
         case .cLoop: "C loop over lwIP with our checksum"
         case .stack: "stack to stack, over lwIP, memory link"
         case .swiftStack: "stack to stack, TCP in Swift, memory link"
+        case .stackPackets: "stack to stack, over lwIP, memory link that carries nothing but packets"
+        case .swiftStackPackets: "stack to stack, TCP in Swift, memory link that carries nothing but packets"
         case .nioKernel: "NIO's channels over loopback sockets of the kernel, each end on an event loop of its own"
         case .nioStack: "our NIO channels, stack to stack, memory link, both ends on one event loop"
         case .nioSwiftStack:
@@ -59,7 +63,8 @@ package enum Subject: String, Codable, Sendable, CaseIterable {
 
     package var program: Program {
         switch self {
-        case .kernel, .stack, .swiftStack, .nioKernel, .nioStack, .nioSwiftStack, .libP2P, .chaCha20Poly1305,
+        case .kernel, .stack, .swiftStack, .stackPackets, .swiftStackPackets, .nioKernel, .nioStack, .nioSwiftStack,
+            .libP2P, .chaCha20Poly1305,
             .tunnel, .swiftTunnel, .tunnelTCP, .swiftTunnelTCP, .tunnelUnix, .swiftTunnelUnix, .tunnelLibP2P,
             .swiftTunnelLibP2P:
             .vniBench

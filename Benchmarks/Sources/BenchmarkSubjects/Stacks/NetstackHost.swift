@@ -14,8 +14,9 @@ struct NetstackHost: BenchmarkStack {
     ///   - mtu: of both ends, in bytes.
     ///   - roundTrip: what the link takes there and back; zero for as little as it can.
     ///   - loss: packets that the link loses of 10,000.
+    ///   - offloading: whether a link without either carries long segments as they are.
     static func pair(
-        _ tcp: TCPImplementation, mtu: Int, roundTrip: Duration, loss: Int = 0
+        _ tcp: TCPImplementation, mtu: Int, roundTrip: Duration, loss: Int = 0, offloading: Bool = true
     ) async throws -> (client: NetstackHost, server: NetstackHost) {
         let near = NetstackHost(stack: try Stack(tcp), address: .v4(IPv4Address(10, 0, 0, 1)))
         let far = NetstackHost(stack: try Stack(tcp), address: .v4(IPv4Address(10, 0, 0, 2)))
@@ -24,7 +25,7 @@ struct NetstackHost: BenchmarkStack {
             try await near.join(a, mtu: mtu)
             try await far.join(b, mtu: mtu)
         } else {
-            let (a, b) = MemoryLink.pipe()
+            let (a, b) = MemoryLink.pipe(offloading: offloading)
             try await near.join(a, mtu: mtu)
             try await far.join(b, mtu: mtu)
         }

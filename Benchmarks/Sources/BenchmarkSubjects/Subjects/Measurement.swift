@@ -41,6 +41,10 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
         return try await measure(.lwIP, cell, seconds, roundTrip)
     case .swiftStack:
         return try await measure(.swift, cell, seconds, roundTrip)
+    case .stackPackets:
+        return try await measure(.lwIP, cell, seconds, roundTrip, offloading: false)
+    case .swiftStackPackets:
+        return try await measure(.swift, cell, seconds, roundTrip, offloading: false)
     case .tunnel:
         let server = try kernelServer()
         return try await measure(Tunnel(.lwIP, mtu: cell[.mtu], roundTrip: roundTrip), cell, seconds, server)
@@ -73,10 +77,10 @@ package func measure(_ cell: Cell, seconds: Double, server: TransportAddress?) a
 
 /// Of one stack to another.
 private func measure(
-    _ tcp: TCPImplementation, _ cell: Cell, _ seconds: Double, _ roundTrip: Duration
+    _ tcp: TCPImplementation, _ cell: Cell, _ seconds: Double, _ roundTrip: Duration, offloading: Bool = true
 ) async throws -> Reading {
     let (client, server) = try await NetstackHost.pair(
-        tcp, mtu: cell[.mtu], roundTrip: roundTrip, loss: cell[.loss])
+        tcp, mtu: cell[.mtu], roundTrip: roundTrip, loss: cell[.loss], offloading: offloading)
     _ = try await StackServer(on: server)
     return try await Trial(client, Servers(on: server), Usage(), cell, seconds).run()
 }
