@@ -36,7 +36,7 @@ final class LwIPConnection: TCPTransport {
         self.engine = engine
         let mtu = interface.nic.mtu(to: remote)
         maximumSegmentSize = TCPHeader.maximumSegmentSize(remote.version, mtu: mtu)
-        started = engine.eventLoop.now
+        started = engine.now
         // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
         if pcb.pointee.state == SYN_RCVD { clwip_tcp_keepalive_enable(pcb) }
         clwip_tcp_nagle_disable(pcb)
@@ -72,7 +72,7 @@ final class LwIPConnection: TCPTransport {
 
     private func libraryOpened(_ block: TCPControlBlock) {
         guard let pcb else { return }
-        let elapsed = engine.eventLoop.now - started
+        let elapsed = engine.now - started
         let roundTrip = Duration(elapsed)
         sendBuffer = TransferWindow(TransferWindow.initial, roundTrip: roundTrip)
         if clwip_tcp_set_window(pcb, LwIPEngine.windowScale, UInt32(TransferWindow.initial)) != 0 {
@@ -138,7 +138,7 @@ final class LwIPConnection: TCPTransport {
 
     /// Whether what forges segments may be answered once more: ten times in five seconds (RFC 5961 section 7).
     func mayChallenge() -> Bool {
-        challenges.allows(at: engine.eventLoop.now, burst: 10, every: .milliseconds(500))
+        challenges.allows(at: engine.now, burst: 10, every: .milliseconds(500))
     }
 
     /// The peer's SYN has said how long its segments may be (RFC 9293 section 3.7.1).

@@ -9,9 +9,11 @@ final class LwIPEngine: TCPEngine {
     /// What its SYNs announce (RFC 7323 section 2.2): windows to 8 MiB.
     static let windowScale: UInt8 = 7
 
-    let eventLoop: any EventLoop
+    private let eventLoop: any EventLoop
     private let library: LwIPInstance
     private let start: NIODeadline
+    /// When the library was entered: to ask for the time again within a call would cost a round trip 1 %.
+    private(set) var now: NIODeadline
     private let closedConnections: Int
     /// Bytes that the windows of all connections may still grow by.
     var windowBudget: Int
@@ -33,6 +35,7 @@ final class LwIPEngine: TCPEngine {
     init(on eventLoop: any EventLoop, limits: Stack.Limits) throws(NetstackError) {
         self.eventLoop = eventLoop
         start = eventLoop.now
+        now = start
         closedConnections = limits.closedConnections
         windowBudget = limits.windowBytes
         let library = try LwIPInstance()
@@ -63,7 +66,8 @@ final class LwIPEngine: TCPEngine {
 
     func enter() {
         library.enter()
-        clwip_set_ticks(TCPTimers.ticks(from: start, to: eventLoop.now))
+        now = eventLoop.now
+        clwip_set_ticks(TCPTimers.ticks(from: start, to: now))
     }
 
     func leave() { library.leave() }
@@ -88,11 +92,11 @@ final class LwIPEngine: TCPEngine {
             current = nil
             let left = clwip_tcp_dismiss()
             if connection.libraryLeft(left, of: block) {
-                timers.add(connection, now: eventLoop.now)
+                timers.add(connection, now: now)
             } else {
                 timers.remove(connection)
                 block.ended()
-                if let left { timeWait.insert(left, block.id, now: eventLoop.now) }
+                if let left { timeWait.insert(left, block.id, now: now) }
             }
         }
         return body(pcb)
@@ -152,7 +156,7 @@ final class LwIPEngine: TCPEngine {
         guard let pcb = clwip_tcp_dismiss() else { return nil }
         let block = takeOver(pcb, syn.id, on: interface)
         block.lwIP.peerAnnounced(syn.tcp, syn.header.version)
-        timers.add(block.lwIP, now: eventLoop.now)
+        timers.add(block.lwIP, now: now)
         return block
     }
 

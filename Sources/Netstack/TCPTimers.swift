@@ -13,7 +13,7 @@ struct TCPTimers {
     /// RFC 1122 section 4.2.3.6 wants two hours of silence before the first probe; a minute more does no harm.
     private static let sweepInterval = TimeAmount.seconds(60)
     /// Connections looked at before the event loop does something else: as many as take a tenth of a millisecond.
-    private static let batchLimit = 128
+    private static let batchLimit = 64
 
     private var timed: [LwIPConnection] = []
     private var nextTick = NIODeadline.distantFuture

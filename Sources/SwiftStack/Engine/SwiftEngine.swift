@@ -6,7 +6,7 @@ import NetstackCore
 
 final class SwiftEngine: TCPEngine {
     /// Connections whose timers run before the event loop does something else: as many as take a tenth of a millisecond.
-    private static let timerBatch = 128
+    private static let timerBatch = 64
 
     private let eventLoop: any EventLoop
     private let limits: Stack.Limits
