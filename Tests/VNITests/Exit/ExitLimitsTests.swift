@@ -29,6 +29,8 @@ import VNI
             let address = TransportAddress(Tunnel.host, server.port)
             let dials = (0..<11).map { _ in dial(tunnel, address) }
             while await dropped(tunnel) == 0 { await Task.yield() }
+            // Each is asked for by a task of its own, which may come after the counter.
+            while await policy.count < 10 { await Task.yield() }
             #expect(await policy.count == 10)
             await policy.decide(.allow)
             // The eleventh's SYN comes again.
@@ -51,6 +53,7 @@ import VNI
             let address = TransportAddress(Tunnel.host, server.port)
             let greedy = (0..<20).map { _ in dial(tunnel, address) }
             while await dropped(tunnel) < 15 { await Task.yield() }
+            while await policy.count < 5 { await Task.yield() }
             #expect(await policy.count == 5)
             let other = dial(tunnel, TransportAddress(Tunnel.host6, server.port))
             while await policy.count < 6 { await Task.yield() }
