@@ -37,14 +37,8 @@ package final class TCPControlBlock {
     }
 
     package let id: ID
-    private unowned let nic: NetworkInterface
     /// Whether the peer dialled.
     package let isPassive: Bool
-    package var local: TransportAddress { id.local }
-    package var remote: TransportAddress { id.remote }
-    package let stack: StackCore
-    package let transport: any TCPTransport
-
     /// Whether TCP has nothing left of it, but perhaps in TIME-WAIT.
     package private(set) var isGone = false
     /// Whether its user is done with it: TCP sees it through by itself.
@@ -58,6 +52,9 @@ package final class TCPControlBlock {
     /// Whether the last write found too little room.
     package private(set) var waitsForRoom = false
     private var events: Events = []
+    private unowned let nic: NetworkInterface
+    package let stack: StackCore
+    package let transport: any TCPTransport
     /// Told once, when the handshake is complete or has failed.
     var opened: ((Result<Void, NetstackError>) -> Void)?
     package private(set) var failure: NetstackError?
@@ -116,6 +113,8 @@ package final class TCPControlBlock {
 
     // MARK: State
 
+    package var local: TransportAddress { id.local }
+    package var remote: TransportAddress { id.remote }
     /// The connection as a value that may leave the event loop.
     package var bound: NIOLoopBound<TCPControlBlock> { NIOLoopBound(self, eventLoop: stack.eventLoop) }
     /// Whether the handshake is under way: ours, or one the peer has begun.
