@@ -1,31 +1,40 @@
 // Tasks that wait for something to happen on an event loop.
 
-import DequeModule
 import NIOCore
 
 /// A line of waiting tasks. It lives on one event loop: tasks join from an actor of that loop.
 final class LoopWaiters {
     private let executor: LoopExecutor
-    private var waiting: Deque<Place> = []
+    /// The ends of the line. An array would keep its memory.
+    private var first: Place?
+    private var last: Place?
 
     init(executor: LoopExecutor) { self.executor = executor }
 
-    var isEmpty: Bool { waiting.isEmpty }
+    var isEmpty: Bool { first == nil }
 
     /// Takes a place, which has to be waited in: `try await line.join().wait()`. From now on nothing happens unseen, even
     /// where the call of `wait` leaves the actor for a moment, as it does for a task that prefers another executor.
     func join() -> Place {
         let place = Place(self)
-        waiting.append(place)
+        if let last { last.next = place } else { first = place }
+        last = place
         return place
     }
 
     /// Wakes the first in line; false when nobody waits.
     @discardableResult
     func resumeFirst(_ result: Result<Void, any Error> = .success(())) -> Bool {
-        guard let first = waiting.popFirst() else { return false }
+        guard let first else { return false }
+        remove(first, behind: nil)
         first.resume(result)
         return true
+    }
+
+    private func remove(_ place: Place, behind previous: Place?) {
+        if let previous { previous.next = place.next } else { first = place.next }
+        if place === last { last = previous }
+        place.next = nil
     }
 
     func resumeAll(_ result: Result<Void, any Error> = .success(())) {
@@ -35,6 +44,7 @@ final class LoopWaiters {
     /// A place in a line, to wait in once.
     final class Place {
         private let line: LoopWaiters
+        fileprivate var next: Place?
         /// Resumed once: by whoever takes the place out of the line.
         private var continuation: UnsafeContinuation<Void, any Error>?
         /// Set if that was before the task has got as far as to suspend.
@@ -75,8 +85,10 @@ final class LoopWaiters {
         }
 
         private func leave() {
-            guard let index = line.waiting.firstIndex(where: { $0 === self }) else { return }
-            line.waiting.remove(at: index)
+            var (previous, place) = (Place?.none, line.first)
+            while let other = place, other !== self { (previous, place) = (other, other.next) }
+            guard place != nil else { return }
+            line.remove(self, behind: previous)
             resume(.failure(CancellationError()))
         }
     }

@@ -1,6 +1,5 @@
 // A TCP connection for users: an actor on the stack's event loop over the control block.
 
-import DequeModule
 public import NIOCore
 
 /// A TCP connection of a userspace stack (RFC 9293).
