@@ -295,6 +295,8 @@ final class LwIPEngine: TCPEngine {
     func timersDue(now: NIODeadline) {
         for connection in timers.takeDue(now) {
             guard let block = connection.block else { continue }
+            // Some time after something was sent or received, and not for each.
+            connection.shrink()
             lend(connection, of: block) { pcb in
                 if clwip_tcp_needs_fast_tick(pcb) != 0 { tcp_fasttmr() }
                 clwip_tcp_slow_tick(pcb, TCPTimers.scale)

@@ -37,6 +37,8 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     }
 
     func timersDue(now: NIODeadline) {
+        // Some time after something was sent or received, and not for each.
+        machine.shrink()
         guard let deadline = machine.nextDeadline, deadline <= now else { return }
         machine.timersDue(now: now)
         tell()

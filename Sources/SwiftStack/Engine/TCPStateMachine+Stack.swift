@@ -25,6 +25,13 @@ extension TCPStateMachine {
             + max(sendBuffer.count - configuration.initialSendBuffer, 0)
     }
 
+    /// Gives back memory of queues that are empty: among very many connections most are idle.
+    mutating func shrink() {
+        sendBuffer.shrink()
+        retransmissions.shrink()
+        receiveBuffer.shrink()
+    }
+
     /// The connection in TIME-WAIT without what is unread, which stays here and can still be read.
     mutating func splitTimeWait(now: NIODeadline) -> TCPStateMachine {
         var rest = TCPStateMachine(ended: configuration, now: now)

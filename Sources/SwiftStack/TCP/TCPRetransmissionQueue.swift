@@ -56,6 +56,9 @@ struct TCPRetransmissionQueue {
         }
     }
 
+    /// Gives back memory that nothing lies in.
+    mutating func shrink() { if records.isEmpty { records = [] } }
+
     /// Drops what lies before `acknowledgment`, the new SND.UNA.
     mutating func acknowledge(upTo acknowledgment: TCPSequenceNumber, _ delivery: inout TCPDelivery) {
         while let first = records.first, first.start < acknowledgment {

@@ -48,6 +48,9 @@ package struct TCPSendBuffer {
         while let first = pieces.first, first.end <= start { pieces.removeFirst() }
     }
 
+    /// Gives back memory that nothing lies in.
+    mutating func shrink() { if pieces.isEmpty { pieces = Deque() } }
+
     /// Copies `count` bytes from `offset` on (as in `TCPOutgoingSegment.payloadOffset`): the one copy that is made of
     /// what is sent. Copies no more than there are.
     package func copyBytes(from offset: Int, count: Int, to destination: UnsafeMutableRawPointer) {
