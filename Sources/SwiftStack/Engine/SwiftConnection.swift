@@ -144,7 +144,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     func hasInFlight(_ sequence: UInt32) -> Bool { machine.hasInFlight(TCPSequenceNumber(sequence)) }
 
     var keepsAlive: Bool {
-        get { machine.configuration.keepsAlive }
+        get { machine.keepsAlive }
         set {
             let now = engine.now
             turn { $0.setKeepsAlive(newValue, now: now) }
@@ -152,8 +152,8 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     }
 
     var sendsAtOnce: Bool {
-        get { machine.configuration.sendsAtOnce }
-        set { turn { $0.configuration.sendsAtOnce = newValue } }
+        get { machine.sendsAtOnce }
+        set { turn { $0.sendsAtOnce = newValue } }
     }
 
     // MARK: Reading

@@ -11,6 +11,8 @@ final class SwiftEngine: TCPEngine {
     private let eventLoop: any EventLoop
     private let limits: Stack.Limits
     private let defaults: TCPConfiguration
+    /// By IP version and longest segment.
+    private var configurations: [IPVersion: [Int: TCPConfiguration.Shared]] = [:]
     let marks: SegmentWriter.Marks
     private let start: NIODeadline
     /// What others can't guess about initial sequence numbers (RFC 6528 section 3).
@@ -103,14 +105,13 @@ final class SwiftEngine: TCPEngine {
     }
 
     func accept(_ syn: TCPForwardRequest) -> TCPControlBlock? {
-        var configuration = configuration(of: syn.id, on: syn.nic)
-        // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
-        configuration.keepsAlive = true
         let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
-        let machine = TCPStateMachine(
-            accepting: TCPSegment(run, of: syn.segment), configuration: configuration,
+        var machine = TCPStateMachine(
+            accepting: TCPSegment(run, of: syn.segment), configuration: configuration(of: syn.id, on: syn.nic),
             initialSequenceNumber: initialSequenceNumber(of: syn.id, after: syn.predecessorEnd),
             timestampOffset: timestampOffset(of: syn.id), now: now)
+        // A dialler that vanishes must not be waited for for ever (RFC 1122 section 4.2.3.6).
+        machine.setKeepsAlive(true, now: now)
         return open(machine, syn.id, on: syn.nic, isPassive: true)
     }
 
@@ -124,12 +125,16 @@ final class SwiftEngine: TCPEngine {
         return block
     }
 
-    private func configuration(of id: TCPControlBlock.ID, on nic: NetworkInterface) -> TCPConfiguration {
-        var configuration = defaults
+    private func configuration(of id: TCPControlBlock.ID, on nic: NetworkInterface) -> TCPConfiguration.Shared {
         let version = id.remote.address.version
-        configuration.maximumSegmentSize = Int(nic.maximumSegmentSize(version))
+        let size = Int(nic.maximumSegmentSize(version))
+        if let shared = configurations[version]?[size] { return shared }
+        var configuration = defaults
+        configuration.maximumSegmentSize = size
         if version == .v6 { configuration.defaultMaximumSegmentSize = 1220 }
-        return configuration
+        let shared = TCPConfiguration.Shared(configuration)
+        configurations[version, default: [:]][size] = shared
+        return shared
     }
 
     /// RFC 6528 section 3: a clock, and a keyed hash of the connection. A step every 64 ns: the numbers of successive

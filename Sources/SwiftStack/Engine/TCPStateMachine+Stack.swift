@@ -14,9 +14,9 @@ extension TCPStateMachine {
         let roundTrip = lossDetection.minimumRoundTrip.nanoseconds
         // At a byte a nanosecond. One that is not known yet may be any.
         let useful = roundTrip > 0 ? max(Int(roundTrip), configuration.initialReceiveWindow) : maximum
-        configuration.maximumReceiveWindow = min(receiveBuffer.limit + growth, useful, maximum)
+        maximumReceiveWindow = min(receiveBuffer.limit + growth, useful, maximum)
         let sent = max(sendBuffer.count, configuration.initialSendBuffer)
-        configuration.maximumSendBuffer = min(sent + growth, useful, maximum)
+        maximumSendBuffer = min(sent + growth, useful, maximum)
     }
 
     /// Bytes by which the buffers have grown beyond what they begin with. What is unread may be more than would be offered now.
@@ -34,7 +34,7 @@ extension TCPStateMachine {
 
     /// The connection in TIME-WAIT without what is unread, which stays here and can still be read.
     mutating func splitTimeWait(now: NIODeadline) -> TCPStateMachine {
-        var rest = TCPStateMachine(ended: configuration, now: now)
+        var rest = TCPStateMachine(ended: shared, now: now)
         rest.conditions = conditions
         swap(&rest, &self)
         swap(&rest.receiveBuffer, &receiveBuffer)

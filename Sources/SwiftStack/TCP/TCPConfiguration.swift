@@ -47,4 +47,10 @@ package struct TCPConfiguration: Sendable {
     package var maximumOutgoingLength = 60 << 10
 
     package init() {}
+
+    /// Kept once for all connections that have the same.
+    package final class Shared: Sendable {
+        let value: TCPConfiguration
+        package init(_ value: TCPConfiguration) { self.value = value }
+    }
 }

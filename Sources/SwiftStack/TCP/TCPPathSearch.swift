@@ -60,9 +60,10 @@ extension TCPStateMachine {
         guard unansweredTimeouts.isMultiple(of: 3), sendMaximumSegmentSize > Self.safeSegmentSize,
             let first = retransmissions.first, Int(first.length) >= segmentSize
         else { return }
-        if pathSearch == nil { pathSearch = TCPPathSearch(longest: sendMaximumSegmentSize, now: now) }
+        var search = pathSearch ?? TCPPathSearch(longest: sendMaximumSegmentSize, now: now)
         // What got through so far is tried before what never did.
-        if let search = pathSearch, search.nextProbeAt > now { pathSearch?.tries(sendMaximumSegmentSize, now: now) }
+        if search.nextProbeAt > now { search.tries(sendMaximumSegmentSize, now: now) }
+        pathSearch = search
         sendMaximumSegmentSize = max(sendMaximumSegmentSize / 2, Self.safeSegmentSize)
     }
 

@@ -181,7 +181,7 @@ extension TCPStateMachine {
     /// Whether a segment that is not full waits: for more of it, for the last such to be acknowledged (Nagle's algorithm,
     /// RFC 9293 section 3.7.4, in Minshall's variant), or because there are very many already.
     private var holdsShortSegment: Bool {
-        conditions.contains(.moreToCome) || (!configuration.sendsAtOnce && shortSegmentEnd > sendUnacknowledged)
+        conditions.contains(.moreToCome) || (!sendsAtOnce && shortSegmentEnd > sendUnacknowledged)
             || retransmissions.count >= Self.maximumRecords
     }
 

@@ -82,7 +82,13 @@ package struct TCPStateMachine: ~Copyable {
         static let synRepeated = Conditions(rawValue: 32768)
     }
 
-    package var configuration: TCPConfiguration
+    let shared: TCPConfiguration.Shared
+    package var configuration: TCPConfiguration { shared.value }
+    /// What of the configuration is the connection's own.
+    package internal(set) var keepsAlive: Bool
+    package var sendsAtOnce: Bool
+    var maximumReceiveWindow: Int
+    var maximumSendBuffer: Int
     package internal(set) var state: State
     package internal(set) var failure: Failure?
     var events: Events = []
@@ -196,8 +202,8 @@ package struct TCPStateMachine: ~Copyable {
 
     /// Opens actively (RFC 9293 section 3.10.1): the SYN leaves with the next `transmit`.
     package init(
-        connecting configuration: TCPConfiguration, initialSequenceNumber: TCPSequenceNumber, timestampOffset: UInt32,
-        now: NIODeadline
+        connecting configuration: TCPConfiguration.Shared, initialSequenceNumber: TCPSequenceNumber,
+        timestampOffset: UInt32, now: NIODeadline
     ) {
         self.init(.synSent, configuration, initialSequenceNumber, timestampOffset, now)
         pending = .syn
@@ -205,8 +211,8 @@ package struct TCPStateMachine: ~Copyable {
 
     /// Opens passively for a SYN that has arrived (RFC 9293 section 3.10.7.2): the SYN-ACK leaves with the next `transmit`.
     package init(
-        accepting syn: TCPSegment, configuration: TCPConfiguration, initialSequenceNumber: TCPSequenceNumber,
-        timestampOffset: UInt32, now: NIODeadline
+        accepting syn: TCPSegment, configuration: TCPConfiguration.Shared,
+        initialSequenceNumber: TCPSequenceNumber, timestampOffset: UInt32, now: NIODeadline
     ) {
         self.init(.synReceived, configuration, initialSequenceNumber, timestampOffset, now)
         conditions.insert(.passive)
@@ -215,15 +221,20 @@ package struct TCPStateMachine: ~Copyable {
     }
 
     /// A connection of which nothing is left.
-    init(ended configuration: TCPConfiguration, now: NIODeadline) {
+    init(ended configuration: TCPConfiguration.Shared, now: NIODeadline) {
         self.init(.closed, configuration, TCPSequenceNumber(0), 0, now)
     }
 
     private init(
-        _ state: State, _ configuration: TCPConfiguration, _ initial: TCPSequenceNumber, _ timestampOffset: UInt32,
+        _ state: State, _ shared: TCPConfiguration.Shared, _ initial: TCPSequenceNumber, _ timestampOffset: UInt32,
         _ now: NIODeadline
     ) {
-        self.configuration = configuration
+        let configuration = shared.value
+        self.shared = shared
+        keepsAlive = configuration.keepsAlive
+        sendsAtOnce = configuration.sendsAtOnce
+        maximumReceiveWindow = configuration.maximumReceiveWindow
+        maximumSendBuffer = configuration.maximumSendBuffer
         self.state = state
         self.timestampOffset = timestampOffset
         sendUnacknowledged = initial
@@ -233,10 +244,11 @@ package struct TCPStateMachine: ~Copyable {
         retransmittedStart = initial
         retransmittedEnd = initial
         flightRoundEnd = initial
-        sendMaximumSegmentSize = configuration.defaultMaximumSegmentSize
-        receiveMaximumSegmentSize = configuration.defaultMaximumSegmentSize
+        let segmentSize = configuration.defaultMaximumSegmentSize
+        sendMaximumSegmentSize = segmentSize
+        receiveMaximumSegmentSize = segmentSize
         receiveBuffer = TCPReceiveBuffer(limit: configuration.initialReceiveWindow, now: now)
-        congestion = CongestionController(configuration.congestionControl, window: sendMaximumSegmentSize)
+        congestion = CongestionController(configuration.congestionControl, window: segmentSize)
         windowValidation = CongestionWindowValidation(now: now)
         roundTrip = RoundTripEstimator(initialTimeout: configuration.initialRetransmissionTimeout)
         lossDetection = TCPLossDetection(forward: initial)
@@ -265,7 +277,7 @@ package struct TCPStateMachine: ~Copyable {
         guard !conditions.contains(.writeClosed), state != .closed else { return 0 }
         // In recovery the window is at its smallest while what is in flight, behind the gap, is at its longest.
         let wanted = max(2 * congestion.window, sendNext - sendUnacknowledged + congestion.window)
-        let limit = min(max(configuration.initialSendBuffer, wanted), configuration.maximumSendBuffer)
+        let limit = min(max(configuration.initialSendBuffer, wanted), maximumSendBuffer)
         return max(limit - sendBuffer.count, 0)
     }
 
@@ -273,7 +285,7 @@ package struct TCPStateMachine: ~Copyable {
     package mutating func read(upTo limit: Int, now: NIODeadline) -> ByteBuffer? {
         guard let bytes = receiveBuffer.read(upTo: limit) else { return nil }
         if let smoothed = roundTrip.smoothed {
-            receiveBuffer.tune(roundTrip: smoothed, maximum: configuration.maximumReceiveWindow, now: now)
+            receiveBuffer.tune(roundTrip: smoothed, maximum: maximumReceiveWindow, now: now)
             if receiveBuffer.limit > configuration.initialReceiveWindow, receivesData { startIdleTimer(now: now) }
         }
         if receivesData, isWindowUpdateDue { pending.insert(.acknowledgment) }

@@ -114,14 +114,14 @@ extension TCPStateMachine {
 
     /// Only on request (RFC 9293 section 3.8.4: MUST-24).
     package mutating func setKeepsAlive(_ keepsAlive: Bool, now: NIODeadline) {
-        configuration.keepsAlive = keepsAlive
+        self.keepsAlive = keepsAlive
         startKeepAlive(now: now)
     }
 
     mutating func startKeepAlive(now: NIODeadline) {
         let isOpen = state != .closed && state != .synSent && state != .synReceived && state != .timeWait
         keepAliveProbesSent = 0
-        timers.keepAlive = configuration.keepsAlive && isOpen ? now + configuration.keepAliveIdle : .distantFuture
+        timers.keepAlive = keepsAlive && isOpen ? now + configuration.keepAliveIdle : .distantFuture
     }
 
     /// RFC 9293 section 3.8.4.

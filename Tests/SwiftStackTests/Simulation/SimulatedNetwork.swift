@@ -37,7 +37,7 @@ final class SimulatedNetwork {
         configuration: TCPConfiguration = TCPConfiguration()
     ) -> (active: SimulatedEndpoint, passive: SimulatedEndpoint) {
         let machine = TCPStateMachine(
-            connecting: configuration, initialSequenceNumber: makeInitialSequenceNumber(),
+            connecting: .init(configuration), initialSequenceNumber: makeInitialSequenceNumber(),
             timestampOffset: .random(in: 0...(.max), using: &random), now: now)
         let pair = (
             active: SimulatedEndpoint(connection: opened, side: 0, plan: active, machine: machine, now: now),
@@ -135,7 +135,8 @@ final class SimulatedNetwork {
                 return
             }
             endpoint.machine = TCPStateMachine(
-                accepting: segment, configuration: configuration, initialSequenceNumber: makeInitialSequenceNumber(),
+                accepting: segment, configuration: .init(configuration),
+                initialSequenceNumber: makeInitialSequenceNumber(),
                 timestampOffset: .random(in: 0...(.max), using: &random), now: now)
         case .closed: return refuse(segment, from: endpoint)
         default: endpoint.machine?.receive(segment, now: now)

@@ -81,7 +81,7 @@ private struct Simulation {
         configuration.initialReceiveWindow = [2_000, 20_000, 256 << 10].randomElement(using: &random) ?? 0
         configuration.maximumOutgoingLength = [1460, 16 << 10, 60 << 10].randomElement(using: &random) ?? 0
         let machine = TCPStateMachine(
-            connecting: configuration, initialSequenceNumber: TCPSequenceNumber(0xffff_f000),
+            connecting: .init(configuration), initialSequenceNumber: TCPSequenceNumber(0xffff_f000),
             timestampOffset: 0xffff_fff0,
             now: now)
         let lengths = [0, 1, 5_000, 100_000, 400_000]
@@ -214,7 +214,7 @@ private struct Simulation {
         if arrived.side == 1, sides[1] == nil {
             guard arrived.segment.flags.contains(.syn) else { return }
             let machine = TCPStateMachine(
-                accepting: arrived.segment, configuration: configuration,
+                accepting: arrived.segment, configuration: .init(configuration),
                 initialSequenceNumber: TCPSequenceNumber(0x7fff_fff0), timestampOffset: 77, now: now)
             sides[1] = Side(machine: machine, length: otherLength)
         } else if sides[arrived.side]?.machine.state != .closed {

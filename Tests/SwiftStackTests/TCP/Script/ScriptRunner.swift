@@ -77,7 +77,7 @@ struct ScriptRunner: ~Copyable {
         switch line.action {
         case .connect:
             machine = TCPStateMachine(
-                connecting: configuration.machine, initialSequenceNumber: starts.machine,
+                connecting: .init(configuration.machine), initialSequenceNumber: starts.machine,
                 timestampOffset: starts.machineClock, now: Self.deadline(now))
         case .accept: isListening = true
         case .inject(let pattern): try inject(pattern)
@@ -181,7 +181,7 @@ extension ScriptRunner {
         let segment = try peer.segment(pattern, time: now, names: names)
         if machine == nil, isListening {
             machine = TCPStateMachine(
-                accepting: segment, configuration: configuration.machine, initialSequenceNumber: starts.machine,
+                accepting: segment, configuration: .init(configuration.machine), initialSequenceNumber: starts.machine,
                 timestampOffset: starts.machineClock, now: Self.deadline(now))
         } else {
             guard machine != nil else { throw Fault("there is no connection yet") }
