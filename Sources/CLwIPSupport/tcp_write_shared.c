@@ -7,6 +7,8 @@
 #include <lwip/tcp.h>
 #include <stdlib.h>
 
+_Static_assert(!LWIP_TCP_TIMESTAMPS, "segments are made here without options");
+
 struct shared {
     struct pbuf_custom buffer;
     void *owner;
@@ -19,11 +21,11 @@ static void free_shared(struct pbuf *buffer) {
     free(shared);
 }
 
-/// Headers, and behind them the data; NULL, with nothing released, if there is no memory.
+/// TCP's header, and behind it the data; NULL, with nothing released, if there is no memory.
 static struct pbuf *make_buffers(const void *bytes, uint16_t count, void *owner, void (*release)(void *owner)) {
     struct shared *shared = malloc(sizeof *shared);
     struct pbuf *header = pbuf_alloc(PBUF_TRANSPORT, 0, PBUF_RAM);
-    if (!shared || !header) {
+    if (!shared || !header || pbuf_add_header(header, TCP_HLEN)) {
         free(shared);
         if (header) pbuf_free(header);
         return NULL;
@@ -35,14 +37,15 @@ static struct pbuf *make_buffers(const void *bytes, uint16_t count, void *owner,
 
 err_t clwip_support_write_shared(struct tcp_pcb *pcb, const void *bytes, uint16_t count, void *owner,
                                  void (*release)(void *owner)) {
-    if (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT) return ERR_CONN;
+    // As tcp_write: SYN-SENT, SYN-RECEIVED, ESTABLISHED or CLOSE-WAIT.
+    if ((pcb->state < SYN_SENT || pcb->state > ESTABLISHED) && pcb->state != CLOSE_WAIT) return ERR_CONN;
     if (count > pcb->snd_buf || pcb->snd_queuelen > 0xf000) return ERR_MEM;
     struct tcp_seg *segment = memp_malloc(MEMP_TCP_SEG);
     if (!segment) return ERR_MEM;
     // Checksums are set as packets leave: none of these data counts as one.
     *segment = (struct tcp_seg){.p = make_buffers(bytes, count, owner, release), .len = count};
     segment->flags = TF_SEG_DATA_CHECKSUMMED;
-    if (!segment->p || pbuf_add_header(segment->p, TCP_HLEN)) {
+    if (!segment->p) {
         memp_free(MEMP_TCP_SEG, segment);
         return ERR_MEM;
     }

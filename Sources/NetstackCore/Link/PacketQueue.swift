@@ -132,6 +132,7 @@ final class PacketQueue: Sendable {
     /// The next packet, or `nil` after the end.
     func readOne() async throws -> ByteBuffer? {
         try await attempt(\.readers) { state in
+            // Segments were for a driver that has gone.
             while let item = state.items.popFirst() {
                 guard case .packets(var packets) = item, let packet = packets.popFirst() else { continue }
                 state.byteCount -= packet.readableBytes

@@ -44,7 +44,9 @@ public actor TCPConnection {
 
     /// Writes all of `bytes`, waiting for room as often as needed. Concurrent writes do not mix.
     ///
-    /// Returning means that the stack has the bytes, not that the peer has them.
+    /// Returning means that the stack has the bytes, not that the peer has them. They are sent from where they are, not copied:
+    /// until the peer has acknowledged them (with both stacks in one process, until it has read them), the memory that `bytes`
+    /// is a part of stays, and a change to it copies it first.
     ///
     /// - Throws: as `read`; after `closeWrite`, `NetstackError.closed`. A cancelled write may have written a part.
     public func write(_ bytes: ByteBuffer) async throws {
