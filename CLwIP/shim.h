@@ -354,6 +354,9 @@ static inline void clwip_tcp_slow_tick(struct tcp_pcb *pcb, u32_t scale) {
         else
             pcb->mss = LWIP_MAX(mss, (u16_t)pcb->snd_wnd);
     }
+    // Of a segment with a FIN it would leave the FIN on both parts: it gets it back as the last part has it.
+    int holds_fin = pcb->persist_backoff && pcb->snd_wnd && (TCPH_FLAGS(pcb->unsent->tcphdr) & TCP_FIN);
+    if (holds_fin) TCPH_UNSET_FLAG(pcb->unsent->tcphdr, TCP_FIN);
     if (pcb->state == SYN_SENT || pcb->state == SYN_RCVD)
         pcb->rto = (s16_t)(2 * scale << LWIP_MIN(pcb->nrtx, 5));  // RFC 6298 section 2: a second, doubled each time.
     else
@@ -363,6 +366,11 @@ static inline void clwip_tcp_slow_tick(struct tcp_pcb *pcb, u32_t scale) {
     tcp_ticks = now;
     if (tcp_active_pcbs != pcb) return;
     pcb->mss = mss;
+    if (holds_fin) {
+        struct tcp_seg *last = pcb->unsent;
+        while (last && last->next) last = last->next;
+        if (last) TCPH_SET_FLAG(last->tcphdr, TCP_FIN);
+    }
     // RFC 6298 section 3: what has been sent twice times nothing.
     if (pcb->rttest == shown) pcb->rttest = 0;
     clwip_tcp_settle_congestion_window(pcb);

@@ -299,6 +299,8 @@ final class LwIPConnection: TCPTransport {
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.
     private func room(_ pcb: UnsafeMutablePointer<tcp_pcb>) -> Int {
+        // As many buffers as it takes in all.
+        guard pcb.pointee.snd_queuelen <= 0xf000 else { return 0 }
         let unsent = Int(pcb.pointee.snd_lbb &- pcb.pointee.snd_nxt)
         return max(0, min(Int(pcb.pointee.snd_buf), unsentLimit - unsent))
     }

@@ -1,7 +1,7 @@
 // Every error a stack, its connections, sockets and links can report.
 
-/// What went wrong, where, and why.
 // Indirect: whoever has room for one, as each connection, has a word for it.
+/// What went wrong, where, and why.
 public indirect enum NetstackError: Error, Hashable, Sendable {
     /// `text` is not a `kind` (address, CIDR block, …); `fault` says what is wrong with it.
     case malformed(kind: String, text: String, fault: String)

@@ -19,7 +19,7 @@ package protocol LinkDriver: AnyObject {
 
 extension LinkDriver {
     package var carriesSegments: Bool { false }
-    package func send(_ segment: OffloadedSegment) {}
+    package func send(_ segment: OffloadedSegment) { assertionFailure("it carries packets only") }
 }
 
 /// What a driver tells its NIC, on the NIC's event loop and never from within a call to the driver.
@@ -37,7 +37,7 @@ package protocol LinkReceiver: AnyObject {
 
 extension LinkReceiver {
     package var takesSegments: Bool { false }
-    package func linkReceived(_ segments: [OffloadedSegment]) {}
+    package func linkReceived(_ segments: [OffloadedSegment]) { assertionFailure("it takes packets only") }
 }
 
 /// A link that can be driven without tasks. Any other link is driven by ``TaskLinkDriver``.

@@ -9,28 +9,29 @@ extension StackCore {
     ///   - range: where the packet lies in `batch`.
     ///   - run: segments that wait for the next to join them.
     ///   - reassembled: whether the packet came in fragments.
+    ///   - count: how many packets it stands for.
     func input(
         _ range: Range<Int>, of batch: ByteBuffer, on nic: NetworkInterface, after run: inout TCPSegmentRun?,
-        reassembled: Bool = false
+        reassembled: Bool = false, count: Int = 1
     ) {
         let packet = batch.readableBytesSpan.extracting(range)
         var header: IPHeader
         do {
             header = try IPHeader(parsing: packet)
         } catch {
-            return nic.statistics.drop(.malformed)
+            return nic.statistics.drop(.malformed, count: count)
         }
         if reassembled { header.dontFragment = false }
         // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5: such addresses never stand in a packet between hosts. A source
         // that is our own, or the destination itself, is a "land" packet.
         guard header.source != header.destination, header.source.whyNotUnicast == nil,
             header.destination.whyNotUnicast == nil, !nic.owns(header.source)
-        else { return nic.statistics.drop(.martian) }
+        else { return nic.statistics.drop(.martian, count: count) }
         if !nic.owns(header.destination) {
-            guard nic.promiscuous else { return nic.statistics.drop(.misdirected) }
+            guard nic.promiscuous else { return nic.statistics.drop(.misdirected, count: count) }
             // To those who send to addresses behind it, the stack is a router: a hop (RFC 1812 section 5.3.1).
             guard header.hopLimit > 1 else {
-                nic.statistics.drop(.hopLimit)
+                nic.statistics.drop(.hopLimit, count: count)
                 return answer(.hopLimitExceeded, to: header, packet, on: nic)
             }
         }

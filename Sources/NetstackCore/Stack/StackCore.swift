@@ -284,7 +284,8 @@ package final class StackCore {
         turn {
             for segment in segments {
                 var run: TCPSegmentRun?
-                input(0..<segment.header.readableBytes, of: segment.header, on: nic, after: &run)
+                input(
+                    0..<segment.header.readableBytes, of: segment.header, on: nic, after: &run, count: segment.count)
                 run?.carry(segment)
                 end(&run, of: segment.header, on: nic)
             }

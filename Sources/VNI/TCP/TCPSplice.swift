@@ -76,7 +76,10 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
         guard let block else { return }
         while var bytes = towardsStack.popFirst() {
             do {
-                try block.write(&bytes, more: !towardsStack.isEmpty)
+                // Whatever comes of it comes later, when what is left of `bytes` is first in line again.
+                try block.stack.withoutNews { () throws(NetstackError) in
+                    try block.write(&bytes, more: !towardsStack.isEmpty)
+                }
             } catch {
                 return abortSocket()
             }
@@ -148,7 +151,8 @@ final class TCPSplice: ChannelInboundHandler, TCPControlBlockDelegate, ExitFlow 
             hasWritten = true
         }
         if hasWritten { context.flush() }
-        guard block.isFinished else { return }
+        // The flush may have led here again.
+        guard !stackFinished, block.isFinished else { return }
         stackFinished = true
         // An empty write is done after all others. Closing earlier would lose them.
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).assumeIsolated().whenComplete { [self] result in

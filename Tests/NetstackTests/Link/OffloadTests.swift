@@ -47,7 +47,8 @@ import Testing
         }
     }
 
-    /// Otherwise a change would have to copy the buffer first.
+    /// Otherwise a change would have to copy the buffer first. Both stacks are on one loop: on two, the other's would let go
+    /// of it a little later.
     @Test(arguments: links)
     func whatHasBeenAcknowledgedIsTheWritersAlone(_ link: LinkKind) async throws {
         try await StackPair.with(mtu: 1500, link: link) { pair in
@@ -86,11 +87,14 @@ import Testing
                 try await near.write(Self.bytes(100_000))
                 _ = try await far.read(exactly: 100_000)
             }
-            // Nothing is under way once this has been answered.
-            _ = try await pair.far.ping(StackPair.nearAddress)
-            let sent = try await pair.near.statistics(of: 1)
-            let received = try await pair.far.statistics(of: 1)
-            #expect(sent.packetsSent == received.packetsReceived)
+            var sent = try await pair.near.statistics(of: 1)
+            var received = try await pair.far.statistics(of: 1)
+            while sent.packetsSent != received.packetsReceived {
+                // Nothing is under way once this has been answered, but what is sent again on a busy machine.
+                _ = try await pair.far.ping(StackPair.nearAddress)
+                sent = try await pair.near.statistics(of: 1)
+                received = try await pair.far.statistics(of: 1)
+            }
             #expect(sent.bytesSent == received.bytesReceived)
             let fewest = 1_000_000 / (mtu - 40)
             #expect(sent.packetsSent > fewest && sent.packetsSent < fewest * 3 / 2 + 100)
@@ -142,7 +146,9 @@ import Testing
             // Which checks the checksums.
             let segment = try await hear()
             #expect(segment.ip.totalLength <= 1500)
-            length += segment.length
+            // On a busy machine a segment may come again.
+            let start = Int(segment.tcp.sequenceNumber &- answer.tcp.sequenceNumber &- 1)
+            length = max(length, start + segment.length)
             try await send(.ack, 2, answer.tcp.sequenceNumber &+ 1 &+ UInt32(length))
         }
         #expect(length == 50_000)

@@ -129,4 +129,31 @@ import Testing
             await connection.close()
         }
     }
+
+    /// lwIP, which cuts a segment to the window when nothing else helps, leaves a FIN on both of its parts.
+    @Test func aFINComesBehindAllDataHoweverSmallTheWindow() async throws {
+        try await RawPeer.with { stack, listener, endpoint in
+            var peer = RawPeer(endpoint)
+            try await peer.handshake(window: 10_000)
+            let connection = try #require(await listener.first { _ in true })
+            let sent = pattern(20_000)
+            let write = Task {
+                try await connection.write(sent)
+                try await connection.closeWrite()
+            }
+            var (count, isFinished) = (0, false)
+            while !isFinished {
+                let (header, payload) = try await peer.next { !$0.flags.contains(.syn) }
+                let end = Int(header.sequenceNumber &- peer.stackFirst) + payload.readableBytes
+                isFinished = header.flags.contains(.fin)
+                if isFinished { #expect(end == sent.readableBytes) }
+                count = max(count, end)
+                // The first 10,000 bytes fit at once; from then on a part of a segment does.
+                let window = max(10_000 - count, 2000)
+                try await peer.send(.ack, acknowledging: UInt32(count), window: UInt16(window))
+            }
+            try await write.value
+            await connection.reset()
+        }
+    }
 }
