@@ -132,9 +132,10 @@ import Testing
 
     /// lwIP, which cuts a segment to the window when nothing else helps, leaves a FIN on both of its parts.
     @Test func aFINComesBehindAllDataHoweverSmallTheWindow() async throws {
-        try await RawPeer.with { stack, listener, endpoint in
+        try await RawPeer.with(mtu: 65535) { stack, listener, endpoint in
             var peer = RawPeer(endpoint)
-            try await peer.handshake(window: 10_000)
+            // Segments of 5,000 bytes.
+            try await peer.handshake(window: 10_000, options: [2, 4, 0x13, 0x88])
             let connection = try #require(await listener.first { _ in true })
             let sent = pattern(20_000)
             let write = Task {
