@@ -108,11 +108,7 @@ final class LwIPConnection: TCPTransport {
 
     /// Small pieces are gathered, so that a sender of single bytes costs no more memory than others.
     private func append(_ bytes: ByteBuffer) {
-        if let last = received.indices.last, received[last].readableBytes + bytes.readableBytes <= 1 << 14 {
-            received[last].writeImmutableBuffer(bytes)
-        } else {
-            received.append(bytes)
-        }
+        if received.isEmpty || !received[received.count - 1].gather(bytes) { received.append(bytes) }
     }
 
     private func librarySent(_ count: Int) {

@@ -2,6 +2,7 @@
 
 import DequeModule
 package import NIOCore
+import NetstackCore
 
 /// A queue of bytes of which any range can be copied out. Its first byte is that of SND.UNA.
 package struct TCPSendBuffer {
@@ -30,7 +31,8 @@ package struct TCPSendBuffer {
     package mutating func append(_ bytes: inout ByteBuffer, length: Int) {
         guard length > 0, let part = bytes.getSlice(at: bytes.readerIndex, length: length) else { return }
         if pieces.isEmpty || !pieces[pieces.count - 1].add(part) {
-            pieces.append(Piece(position: end, length: length, bytes: length > ByteBuffer.smallLength ? bytes : part))
+            pieces.append(
+                Piece(position: end, length: length, bytes: length > ByteBuffer.gatheredLength ? bytes : part))
             if pieces.count > 4 { hasGrown = true }
         }
         bytes.moveReaderIndex(forwardBy: length)
@@ -116,21 +118,6 @@ extension TCPSendBuffer.Piece {
         }
         guard isNext || length == bytes.readableBytes && bytes.gather(part) else { return false }
         length += part.readableBytes
-        return true
-    }
-}
-
-extension ByteBuffer {
-    /// What is no longer than this is gathered to pieces of up to four times as much.
-    fileprivate static var smallLength: Int { 1024 }
-
-    /// Appends `bytes` if both are small, so that one who writes or sends single bytes does not make us hold a buffer for
-    /// each. Returns whether it did.
-    mutating func gather(_ bytes: ByteBuffer) -> Bool {
-        guard bytes.readableBytes <= Self.smallLength,
-            readableBytes + bytes.readableBytes <= 4 * Self.smallLength
-        else { return false }
-        _ = writeImmutableBuffer(bytes)
         return true
     }
 }

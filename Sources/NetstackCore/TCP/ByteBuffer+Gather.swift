@@ -1,0 +1,19 @@
+// Small pieces of a stream, together.
+
+package import NIOCore
+
+extension ByteBuffer {
+    /// What is no longer than this is gathered to pieces of up to four times as much: always shorter than what segments share
+    /// with their writers, whose memory nobody adds to.
+    package static var gatheredLength: Int { 1023 }
+
+    /// Appends `bytes` if both are small, so that one who writes or sends single bytes does not make us hold a buffer for
+    /// each. Returns whether it did.
+    package mutating func gather(_ bytes: ByteBuffer) -> Bool {
+        guard bytes.readableBytes <= Self.gatheredLength,
+            readableBytes + bytes.readableBytes <= 4 * Self.gatheredLength
+        else { return false }
+        _ = writeImmutableBuffer(bytes)
+        return true
+    }
+}
