@@ -289,8 +289,9 @@ final class LwIPConnection: TCPTransport {
         return code
     }
 
-    /// The most bytes to queue that can't be sent yet: with half of it, there is room for a whole packet.
-    private var unsentLimit: Int { max(interface.nic.worthwhileUnsent, 2 * Int(maximumSegmentSize)) }
+    /// The most bytes to queue that can't be sent yet: with half of it, there is room for a whole packet. More would bring one
+    /// flow 7 %, and make many unequal.
+    private var unsentLimit: Int { max(64 << 10, 2 * Int(maximumSegmentSize)) }
 
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.
