@@ -260,6 +260,13 @@ static inline void clwip_tcp_open_window(struct tcp_pcb *pcb, u32_t count, u32_t
 /// Makes the receive window look untouched: tcp_close sends a reset in place of a FIN otherwise.
 static inline void clwip_tcp_restore_window(struct tcp_pcb *pcb) { pcb->rcv_wnd = TCP_WND_MAX(pcb); }
 
+/// The last segment that waits to be sent for the first time, or again; NULL if there is none.
+static inline struct tcp_seg *clwip_tcp_last_unsent(const struct tcp_pcb *pcb) {
+    struct tcp_seg *last = pcb->unsent;
+    while (last && last->next) last = last->next;
+    return last;
+}
+
 /// Queues data in segments of `segment` bytes, which may be longer than the connection's MSS: whoever puts them on
 /// the link cuts them. The library's limit on the number of buffers does not apply.
 static inline err_t clwip_tcp_write(struct tcp_pcb *pcb, const void *bytes, u16_t count, u16_t segment) {
@@ -267,8 +274,7 @@ static inline err_t clwip_tcp_write(struct tcp_pcb *pcb, const void *bytes, u16_
     tcpwnd_size_t window = pcb->snd_wnd_max;
     if (buffers > 0xf000) return ERR_MEM;
     // What it finds unsent must not be longer than what it would make now: tcp_write asserts it.
-    const struct tcp_seg *last = pcb->unsent;
-    while (last && last->next) last = last->next;
+    const struct tcp_seg *last = clwip_tcp_last_unsent(pcb);
     if (last) segment = LWIP_MAX(segment, last->len + pcb->unsent_oversize);
     pcb->mss = segment;
     pcb->snd_wnd_max = LWIP_MAX(window, 2 * (tcpwnd_size_t)segment);
@@ -366,11 +372,8 @@ static inline void clwip_tcp_slow_tick(struct tcp_pcb *pcb, u32_t scale) {
     tcp_ticks = now;
     if (tcp_active_pcbs != pcb) return;
     pcb->mss = mss;
-    if (holds_fin) {
-        struct tcp_seg *last = pcb->unsent;
-        while (last && last->next) last = last->next;
-        if (last) TCPH_SET_FLAG(last->tcphdr, TCP_FIN);
-    }
+    struct tcp_seg *last = clwip_tcp_last_unsent(pcb);
+    if (holds_fin && last) TCPH_SET_FLAG(last->tcphdr, TCP_FIN);
     // RFC 6298 section 3: what has been sent twice times nothing.
     if (pcb->rttest == shown) pcb->rttest = 0;
     clwip_tcp_settle_congestion_window(pcb);

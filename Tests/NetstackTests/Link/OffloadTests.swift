@@ -20,6 +20,13 @@ import Testing
         bytes.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
     }
 
+    /// Otherwise a change would have to copy the buffer first.
+    private static func expectNoOtherHolder(of bytes: inout ByteBuffer) {
+        let before = address(bytes)
+        bytes.setInteger(UInt8(0xff), at: bytes.readerIndex)
+        #expect(address(bytes) == before)
+    }
+
     @Test func aReaderGetsTheBytesOfTheWriterWithoutACopy() async throws {
         try await StackPair.with(mtu: 1500) { pair in
             let (near, far) = try await pair.connected()
@@ -47,8 +54,7 @@ import Testing
         }
     }
 
-    /// Otherwise a change would have to copy the buffer first. Both stacks are on one loop: on two, the other's would let go
-    /// of it a little later.
+    /// Both stacks are on one loop: on two, the other's would let go of it a little later.
     @Test(arguments: links)
     func whatHasBeenAcknowledgedIsTheWritersAlone(_ link: LinkKind) async throws {
         try await StackPair.with(mtu: 1500, link: link) { pair in
@@ -59,9 +65,7 @@ import Testing
             // What comes back acknowledges all that has been written.
             try await far.write("thanks")
             #expect(try await near.read(exactly: 6) == ByteBuffer(string: "thanks"))
-            let address = Self.address(bytes)
-            bytes.setInteger(UInt8(0xff), at: bytes.readerIndex)
-            #expect(Self.address(bytes) == address)
+            Self.expectNoOtherHolder(of: &bytes)
         }
     }
 
@@ -73,9 +77,7 @@ import Testing
             try await near.write(bytes)
             await near.reset()
             await #expect(throws: NetstackError.connectionReset) { while try await far.read() != nil {} }
-            let address = Self.address(bytes)
-            bytes.setInteger(UInt8(0xff), at: bytes.readerIndex)
-            #expect(Self.address(bytes) == address)
+            Self.expectNoOtherHolder(of: &bytes)
         }
     }
 
