@@ -14,7 +14,7 @@ final class Resolutions {
     init(executor: LoopExecutor) { waiters = LoopWaiters(executor: executor) }
 
     func enter(isolation: isolated any Actor = #isolation) async throws {
-        if free > 0 { free -= 1 } else { try await waiters.join().wait() }
+        if free > 0 { free -= 1 } else { try await waiters.join().wait(on: isolation) }
     }
 
     /// The right to go on passes to the next in line.

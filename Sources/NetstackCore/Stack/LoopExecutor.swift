@@ -1,5 +1,6 @@
 // Where a task that waits on an event loop goes on: there.
 
+import DequeModule
 import NIOCore
 
 /// Runs tasks on an event loop.
@@ -8,40 +9,54 @@ import NIOCore
 /// preference that is the global pool: two changes of thread, 20 µs, for each wait.
 final class LoopExecutor: TaskExecutor {
     let eventLoop: any EventLoop
-    /// What has been made ready while `gather` runs; nil else.
-    private let gathered: NIOLoopBoundBox<[UnownedJob]?>
+    private let turn: NIOLoopBoundBox<Turn>
 
     init(_ eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
-        gathered = .makeEmptyBox(valueType: [UnownedJob].self, eventLoop: eventLoop)
+        turn = .makeBoxSendingValue(Turn(), eventLoop: eventLoop)
     }
+
+    /// Whether the current task prefers it.
+    @inline(never)
+    var isPreferred: Bool { withUnsafeCurrentTask { $0?.unownedTaskExecutor } == asUnownedTaskExecutor() }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        if eventLoop.inEventLoop, gathered.value != nil {
-            gathered.value?.append(job)
+        if eventLoop.inEventLoop, turn.value.isUnderWay {
+            turn.value.ready.append(job)
         } else {
             runSoon(job)
         }
     }
 
-    /// Runs `body`, and then the tasks that this has made ready: without another turn of the event loop, which a request
-    /// and its response would take twice at each end.
+    /// Runs `body`, and then the tasks that this and they have made ready: without another turn of the event loop, which a
+    /// request and its response would take twice at each end, and a task that is no actor's at each call of one.
     func gather(_ body: () -> Void) {
         // Tasks do not nest: one of them may have led here.
         guard withUnsafeCurrentTask(body: { $0 == nil }) else { return body() }
-        gathered.value = []
+        let turn = turn.value
+        turn.isUnderWay = true
         body()
-        let jobs = gathered.value ?? []
-        gathered.value = nil
-        for job in jobs { run(job) }
+        for _ in 0..<Turn.limit {
+            guard let job = turn.ready.popFirst() else { break }
+            // On the loop, the job may go on as the loop's actors do, without another turn through its queue.
+            job.runSynchronously(
+                isolatedTo: eventLoop.executor.asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+        }
+        turn.isUnderWay = false
+        while let job = turn.ready.popFirst() { runSoon(job) }
     }
 
-    private func runSoon(_ job: UnownedJob) { eventLoop.execute { self.run(job) } }
+    private func runSoon(_ job: UnownedJob) {
+        eventLoop.execute { self.gather { self.turn.value.ready.append(job) } }
+    }
 
-    /// On the loop, the job may go on as the loop's actors do, without another turn through its queue.
-    private func run(_ job: UnownedJob) {
-        job.runSynchronously(
-            isolatedTo: eventLoop.executor.asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+    /// What this runs before the loop's other work has its turn.
+    private final class Turn {
+        /// In jobs.
+        static let limit = 64
+        var isUnderWay = false
+        /// What has been made ready meanwhile.
+        var ready: Deque<UnownedJob> = []
     }
 }

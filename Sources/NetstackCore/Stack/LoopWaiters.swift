@@ -1,4 +1,7 @@
 // Tasks that wait for something to happen on an event loop.
+//
+// A task keeps the frames of what it waits in, and takes memory for them in pieces of 1 KB. The calls here are cut so that a
+// server's task that waits to read takes one: actors are generic, and what needs no frame across a wait is not inlined.
 
 import NIOCore
 
@@ -13,8 +16,9 @@ final class LoopWaiters {
 
     var isEmpty: Bool { first == nil }
 
-    /// Takes a place, which has to be waited in: `try await line.join().wait()`. From now on nothing happens unseen, even
+    /// Takes a place, which has to be waited in: `try await line.join().wait(on: self)`. From now on nothing happens unseen, even
     /// where the call of `wait` leaves the actor for a moment, as it does for a task that prefers another executor.
+    @inline(never)
     func join() -> Place {
         let place = Place(self)
         if let last { last.next = place } else { first = place }
@@ -42,7 +46,10 @@ final class LoopWaiters {
     }
 
     /// A place in a line, to wait in once.
-    final class Place {
+    ///
+    /// Sendable for the sake of cancellation, which comes from anywhere: that takes it to the event loop, and nothing else
+    /// takes it from there.
+    final class Place: @unchecked Sendable {
         private let line: LoopWaiters
         fileprivate var next: Place?
         /// Resumed once: by whoever takes the place out of the line.
@@ -53,27 +60,33 @@ final class LoopWaiters {
         fileprivate init(_ line: LoopWaiters) { self.line = line }
 
         /// Waits for `resumeFirst`, `resumeAll` or cancellation, which throws `CancellationError`.
-        func wait(isolation: isolated any Actor = #isolation) async throws {
+        func wait<A: Actor>(on actor: isolated A) async throws {
             line.executor.eventLoop.assertInEventLoop()
-            let preferred = withUnsafeCurrentTask { $0?.unownedTaskExecutor }
             // Setting what a task prefers already would cost a round trip 2 %, even as no preference at all.
-            if preferred == line.executor.asUnownedTaskExecutor() { return try await stand() }
-            try await withTaskExecutorPreference(line.executor, isolation: isolation) {
-                // Naming the actor is what keeps this closure on it.
-                _ = isolation
-                try await stand()
+            if line.executor.isPreferred {
+                try await stand(on: actor)
+            } else {
+                try await prefer(on: actor)
             }
         }
 
-        private func stand(isolation: isolated any Actor = #isolation) async throws {
-            let reach = NIOLoopBound(self, eventLoop: line.executor.eventLoop)
+        @inline(never)
+        private func prefer<A: Actor>(on actor: isolated A) async throws {
+            try await withTaskExecutorPreference(line.executor, isolation: actor) {
+                // Naming the actor is what keeps this closure on it.
+                _ = actor
+                try await stand(on: actor)
+            }
+        }
+
+        private func stand<A: Actor>(on actor: isolated A) async throws {
             try await withTaskCancellationHandler(
                 operation: {
-                    _ = isolation
-                    try await withUnsafeThrowingContinuation(isolation: isolation, suspend)
+                    _ = actor
+                    try await withUnsafeThrowingContinuation(isolation: actor, suspend)
                 },
-                onCancel: { reach.eventLoop.execute { reach.value.leave() } },
-                isolation: isolation)
+                onCancel: { line.executor.eventLoop.execute { self.leave() } },
+                isolation: actor)
         }
 
         private func suspend(_ continuation: UnsafeContinuation<Void, any Error>) {

@@ -42,6 +42,6 @@ extension Stack {
             if case .linkDown(reason: nil) = error { return }
             throw error
         }
-        try await interface.linkEndWaiters.join().wait()
+        try await interface.linkEndWaiters.join().wait(on: self)
     }
 }

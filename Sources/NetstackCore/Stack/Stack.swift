@@ -175,7 +175,7 @@ public actor Stack {
         while true {
             if let outcome { return try outcome.get() }
             do {
-                try await line.join().wait()
+                try await line.join().wait(on: self)
             } catch {
                 block.reset()
                 throw error
@@ -236,7 +236,7 @@ public actor Stack {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        while answer == nil { try await line.join().wait() }
+        while answer == nil { try await line.join().wait(on: self) }
         try answer?.get()
         return clock.now - start
     }

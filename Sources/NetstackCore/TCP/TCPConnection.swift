@@ -38,7 +38,7 @@ public actor TCPConnection {
     ///   `.linkDown` or `.stackShutDown`; `CancellationError`.
     public func read(upTo limit: Int = .max) async throws -> ByteBuffer? {
         let flow = flow.value
-        while !flow.canRead { try await flow.readers.join().wait() }
+        while !flow.canRead { try await flow.readers.join().wait(on: self) }
         return try flow.read(upTo: limit)
     }
 
@@ -61,7 +61,7 @@ public actor TCPConnection {
         let flow = flow.value
         var rest = bytes
         if flow.writing {
-            try await flow.writers.join().wait()
+            try await flow.writers.join().wait(on: self)
         } else {
             flow.writing = true
         }
@@ -70,7 +70,7 @@ public actor TCPConnection {
         while true {
             try flow.block.write(&rest)
             if rest.readableBytes == 0 { return }
-            try await flow.room.join().wait()
+            try await flow.room.join().wait(on: self)
         }
     }
 
@@ -80,7 +80,7 @@ public actor TCPConnection {
     public func closeWrite() async throws {
         let flow = flow.value
         if flow.writing {
-            try await flow.writers.join().wait()
+            try await flow.writers.join().wait(on: self)
             flow.writing = false
         }
         flow.block.closeWrite()

@@ -107,7 +107,7 @@ package final class TCPListenerCore {
             if let block = take() { return TCPConnection(block.bound) }
             if let failure { throw failure }
             if ended { return nil }
-            try await waiters.join().wait()
+            try await waiters.join().wait(on: isolation)
         }
     }
 

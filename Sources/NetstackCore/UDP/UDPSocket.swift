@@ -51,7 +51,7 @@ extension Stack {
         _ payload: ByteBuffer, to destination: TransportAddress, through core: NIOLoopBound<UDPSocketCore>
     ) async throws {
         while let nic = try core.value.sendIfThereIsRoom(payload, to: destination) {
-            try await nic.roomWaiters.join().wait()
+            try await nic.roomWaiters.join().wait(on: self)
         }
     }
 
@@ -149,7 +149,7 @@ package final class UDPSocketCore {
             if let error = takeError() { throw error }
             if let datagram = take() { return datagram }
             if let ended { throw ended }
-            try await waiters.join().wait()
+            try await waiters.join().wait(on: isolation)
         }
     }
 

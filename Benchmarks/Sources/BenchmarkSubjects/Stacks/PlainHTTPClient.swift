@@ -36,11 +36,11 @@ enum HTTPBytes {
     }
 
     /// How many requests end in `bytes`, which follow others of which `matched` bytes of an end have come.
-    static func requests(endingIn bytes: ByteBuffer, matched: inout Int) -> Int {
+    static func requests(endingIn bytes: ByteBuffer, matched: inout UInt8) -> Int {
         let end = endOfHead.readableBytesView
         var count = 0
         for byte in bytes.readableBytesView {
-            matched = byte == end[end.startIndex + matched] ? matched + 1 : byte == end[end.startIndex] ? 1 : 0
+            matched = byte == end[end.startIndex + Int(matched)] ? matched + 1 : byte == end[end.startIndex] ? 1 : 0
             if matched == end.count {
                 count += 1
                 matched = 0

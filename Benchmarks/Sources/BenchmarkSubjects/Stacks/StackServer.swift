@@ -21,9 +21,7 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
             // Tasks that name the lane begin on it, rather than on another thread.
             Task(executorPreference: host.executor) {
                 _ = lane
-                for try await connection in listener {
-                    Task(executorPreference: host.executor) { await serve(connection, on: lane) }
-                }
+                for try await connection in listener { await serve(connection, on: lane) }
             }
         }
         let socket = try await host.openUDP(port: Servers.ports.lowerBound, on: lane)
@@ -31,42 +29,19 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
     }
 
     /// Until the connection ends, in whichever way: clients end bulk data by closing in the midst of it.
-    private func serve(_ connection: Host.Connection, on lane: isolated Host.Lane) async {
-        if var bytes = try? await connection.read(upTo: .max) {
-            switch bytes.readInteger(as: UInt8.self) {
-            case UInt8(ascii: "D"): try? await send(to: connection, on: lane)
-            case UInt8(ascii: "U"): try? await discard(from: connection, on: lane)
-            case UInt8(ascii: "E"): try? await echo(bytes, to: connection, on: lane)
-            case UInt8(ascii: "G"): try? await answer(bytes, from: connection, on: lane)
-            default: break
-            }
-        }
-        await connection.close()
-    }
-
-    private func send(to connection: Host.Connection, on lane: isolated Host.Lane) async throws {
-        while true { try await connection.write(Payload.bulk) }
-    }
-
-    private func discard(from connection: Host.Connection, on lane: isolated Host.Lane) async throws {
-        while try await connection.read(upTo: .max) != nil {}
-    }
-
-    private func echo(_ first: ByteBuffer, to connection: Host.Connection, on lane: isolated Host.Lane) async throws {
-        if first.readableBytes > 0 { try await connection.write(first) }
-        while let bytes = try await connection.read(upTo: .max) { try await connection.write(bytes) }
-    }
-
-    private func answer(
-        _ first: ByteBuffer, from connection: Host.Connection, on lane: isolated Host.Lane
-    ) async throws {
-        var (bytes, matched) = (first, 0)
-        while true {
-            for _ in 0..<HTTPBytes.requests(endingIn: bytes, matched: &matched) {
-                try await connection.write(HTTPBytes.answer)
-            }
-            guard let next = try await connection.read(upTo: .max) else { return }
-            bytes = next
+    ///
+    /// The task waits in one place only, and in no further function: it keeps the memory of all that it waits in.
+    private func serve(_ connection: Host.Connection, on lane: isolated Host.Lane) {
+        Task(executorPreference: host.executor) {
+            _ = lane
+            var conversation = Conversation()
+            do {
+                while let bytes = try await connection.read(upTo: .max) {
+                    guard let answer = conversation.answer(to: bytes) else { continue }
+                    repeat { try await connection.write(answer) } while conversation.isDownload
+                }
+            } catch {}
+            await connection.close()
         }
     }
 
@@ -83,6 +58,32 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
             default:
                 break
             }
+        }
+    }
+}
+
+/// What a client has asked for. It is small, for the task that waits keeps it.
+private struct Conversation {
+    private var kind: UInt8?
+    /// How much of the end of a request's head the bytes so far end in.
+    private var matched: UInt8 = 0
+
+    var isDownload: Bool { kind == UInt8(ascii: "D") }
+
+    /// What is to be sent for bytes that have come.
+    mutating func answer(to bytes: ByteBuffer) -> ByteBuffer? {
+        var bytes = bytes
+        if kind == nil { kind = bytes.readInteger() }
+        switch kind {
+        case UInt8(ascii: "D"): return Payload.bulk
+        case UInt8(ascii: "E"): return bytes
+        case UInt8(ascii: "G"):
+            var answers = ByteBuffer()
+            for _ in 0..<HTTPBytes.requests(endingIn: bytes, matched: &matched) {
+                answers.writeImmutableBuffer(HTTPBytes.answer)
+            }
+            return answers
+        default: return nil
         }
     }
 }
