@@ -113,7 +113,7 @@ final class LwIPConnection: TCPTransport {
 
     private func librarySent(_ count: Int) {
         guard let pcb else { return }
-        pcb.pointee.snd_buf += UInt32(sendBuffer.use(count, budget: &engine.windowBudget))
+        pcb.pointee.snd_buf += UInt32(used(count, of: &sendBuffer))
     }
 
     /// The pcb is already freed.
@@ -164,7 +164,7 @@ final class LwIPConnection: TCPTransport {
             return true
         }
         pcb = nil
-        engine.windowBudget += receiveWindow.excess + sendBuffer.excess
+        engine.windowBudget.rest += receiveWindow.excess + sendBuffer.excess
         return false
     }
 
@@ -234,8 +234,14 @@ final class LwIPConnection: TCPTransport {
 
     private func openWindow(by count: Int) {
         guard pcb != nil else { return }
-        let growth = receiveWindow.use(count, budget: &engine.windowBudget)
+        let growth = used(count, of: &receiveWindow)
         enter { clwip_tcp_open_window($0, UInt32(count + growth), UInt32(receiveWindow.limit)) }
+    }
+
+    /// By how much one direction's window has grown with the use of `count` bytes.
+    private func used(_ count: Int, of window: inout TransferWindow) -> Int {
+        guard let block else { return 0 }
+        return window.use(count, of: &engine.windowBudget, among: block.stack.openConnectionCount)
     }
 
     // MARK: Writing

@@ -15,8 +15,7 @@ final class LwIPEngine: TCPEngine {
     /// When the library was entered: to ask for the time again within a call would cost a round trip 1 %.
     private(set) var now: NIODeadline
     private let closedConnections: Int
-    /// Bytes that the windows of all connections may still grow by.
-    var windowBudget: Int
+    var windowBudget: TransferWindow.Budget
     /// Takes in every connection, whichever address and port it is for (see `accept`).
     private let acceptor: UnsafeMutablePointer<tcp_pcb>
     private var interfaces: [NICID: LwIPInterface] = [:]
@@ -37,7 +36,7 @@ final class LwIPEngine: TCPEngine {
         start = eventLoop.now
         now = start
         closedConnections = limits.closedConnections
-        windowBudget = limits.windowBytes
+        windowBudget = TransferWindow.Budget(limits.windowBytes)
         let library = try LwIPInstance()
         self.library = library
         library.enter()

@@ -88,7 +88,7 @@ package final class NetworkInterface {
 
     /// Bytes worth having in a connection's queue that can't be sent yet: what waits for the link or the peer had better wait with
     /// the writer, what is copied had better stay in a processor's cache, and who takes turns with others takes short ones.
-    package var worthwhileUnsent: Int { carriesSegments && refused.isEmpty ? 256 << 10 : 64 << 10 }
+    package var worthwhileUnsent: Int { carriesSegments ? 256 << 10 : 64 << 10 }
 
     /// Whether a packet of our own making may leave, and is not dropped.
     var hasRoom: Bool { backlog < linkBacklogLimit }

@@ -183,7 +183,7 @@ package final class StackCore {
     }
 
     /// The number of connections that are open, opening, or not yet closed on this side.
-    var openConnectionCount: Int { connections.count - closingCount }
+    package var openConnectionCount: Int { connections.count - closingCount }
 
     func released(_ block: TCPControlBlock) {
         closing.append(block)
