@@ -74,9 +74,9 @@ final class LwIPConnection: TCPTransport {
         guard let pcb else { return }
         let elapsed = engine.now - started
         let roundTrip = Duration(elapsed)
-        sendBuffer = TransferWindow(TransferWindow.initial, roundTrip: roundTrip)
-        if clwip_tcp_set_window(pcb, LwIPEngine.windowScale, UInt32(TransferWindow.initial)) != 0 {
-            receiveWindow = TransferWindow(TransferWindow.initial, roundTrip: roundTrip)
+        sendBuffer = TransferWindow(StackCore.initialWindow, roundTrip: roundTrip)
+        if clwip_tcp_set_window(pcb, LwIPEngine.windowScale, UInt32(StackCore.initialWindow)) != 0 {
+            receiveWindow = TransferWindow(StackCore.initialWindow, roundTrip: roundTrip)
         }
         clwip_tcp_set_round_trip(pcb, UInt16(clamping: min(elapsed.nanoseconds / TCPTimers.tick.nanoseconds, 1000)))
         block.becameEstablished()
@@ -86,7 +86,7 @@ final class LwIPConnection: TCPTransport {
     private func setUp(_ pcb: UnsafeMutablePointer<tcp_pcb>) {
         isSetUp = true
         clwip_tcp_set_mss(pcb, maximumSegmentSize)
-        pcb.pointee.snd_buf += UInt32(TransferWindow.initial - Int(TCP_SND_BUF))
+        pcb.pointee.snd_buf += UInt32(StackCore.initialWindow - Int(TCP_SND_BUF))
     }
 
     private func libraryReceived(_ packet: UnsafeMutablePointer<pbuf>?, for block: TCPControlBlock) {
@@ -164,7 +164,7 @@ final class LwIPConnection: TCPTransport {
             return true
         }
         pcb = nil
-        engine.windowBudget.rest += receiveWindow.excess + sendBuffer.excess
+        engine.windowBudget += receiveWindow.excess + sendBuffer.excess
         return false
     }
 
@@ -241,7 +241,11 @@ final class LwIPConnection: TCPTransport {
     /// By how much one direction's window has grown with the use of `count` bytes.
     private func used(_ count: Int, of window: inout TransferWindow) -> Int {
         guard let block else { return 0 }
-        return window.use(count, of: &engine.windowBudget, among: block.stack.openConnectionCount)
+        // Half of the budget is for those whose round trips need it; the other half connections share evenly. With more, the
+        // bytes leave a processor's cache on their way.
+        let share = engine.windowBytes / 2 / max(block.stack.openConnectionCount, 1)
+        let worthwhile = min(StackCore.initialWindow + share, 1 << 20)
+        return window.use(count, budget: &engine.windowBudget, worthwhile: worthwhile)
     }
 
     // MARK: Writing
@@ -251,7 +255,7 @@ final class LwIPConnection: TCPTransport {
             let segment = clwip_tcp_segment_length(pcb)
             var code = err_t(ERR_OK.rawValue)
             while code == 0, bytes.readableBytes > 0 {
-                if let block, !interface.nic.admits(writesOf: block) { break }
+                if let block, !interface.nic.admits(writesOf: block, turnLength: 512 << 10) { break }
                 var count = lengthOfPart(of: bytes, segment, pcb)
                 if count == 0 {
                     tcp_output(pcb)
@@ -259,6 +263,7 @@ final class LwIPConnection: TCPTransport {
                 }
                 if count == 0 { break }
                 code = queue(&bytes, count, segment, pcb)
+                block?.turnByteCount += count
                 if bytes.readableBytes > 0 { tcp_output(pcb) }
             }
             if !more || bytes.readableBytes > 0 { tcp_output(pcb) }
@@ -295,8 +300,7 @@ final class LwIPConnection: TCPTransport {
         return code
     }
 
-    /// The most bytes to queue that can't be sent yet: with half of it, there is room for a whole packet. More would bring one
-    /// flow 7 %, and make many unequal.
+    /// The most bytes to queue that can't be sent yet: with half of it, there is room for a whole packet.
     private var unsentLimit: Int { max(64 << 10, 2 * Int(maximumSegmentSize)) }
 
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link

@@ -15,7 +15,9 @@ final class LwIPEngine: TCPEngine {
     /// When the library was entered: to ask for the time again within a call would cost a round trip 1 %.
     private(set) var now: NIODeadline
     private let closedConnections: Int
-    var windowBudget: TransferWindow.Budget
+    /// Bytes that the windows of all connections may grow by together, and what is left of them.
+    let windowBytes: Int
+    var windowBudget: Int
     /// Takes in every connection, whichever address and port it is for (see `accept`).
     private let acceptor: UnsafeMutablePointer<tcp_pcb>
     private var interfaces: [NICID: LwIPInterface] = [:]
@@ -36,7 +38,8 @@ final class LwIPEngine: TCPEngine {
         start = eventLoop.now
         now = start
         closedConnections = limits.closedConnections
-        windowBudget = TransferWindow.Budget(limits.windowBytes)
+        windowBytes = max(limits.windowBytes, 0)
+        windowBudget = windowBytes
         let library = try LwIPInstance()
         self.library = library
         library.enter()

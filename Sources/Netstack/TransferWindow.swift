@@ -1,14 +1,12 @@
 // How many bytes a connection may have on their way: by the round trip, by what is used, and within a budget.
 
+import NetstackCore
+
 /// The bound of one direction of a connection: its receive window, or its send buffer.
 ///
 /// It starts small, since most connections carry little, and doubles each time that all of it has been used: as far as the
-/// round trip can make use of it, and a little further while there are few connections.
+/// round trip can make use of it, and a little further where the stack has few connections.
 package struct TransferWindow {
-    /// What every connection has.
-    package static let initial = 256 << 10
-    /// With more bytes than this on their way, no short round trip is worth more: they leave the processor's cache.
-    package static let worthwhile = 1 << 20
     /// RFC 7323 section 2.3 allows 1 GiB; this is 335 Mbit/s at 100 ms.
     package static let maximum = 4 << 20
     /// Bytes a second that a window shall allow, up to `maximum`.
@@ -35,36 +33,23 @@ package struct TransferWindow {
     }
 
     /// How much has been added to what every connection has.
-    package var excess: Int { max(0, limit - Self.initial) }
+    package var excess: Int { max(0, limit - StackCore.initialWindow) }
 
     /// Takes note that `count` bytes have gone through.
     ///
     /// - Parameters:
-    ///   - budget: what all windows may still grow by; reduced by the growth.
-    ///   - connectionCount: how many connections share the budget.
+    ///   - budget: bytes that all windows together may still grow by; reduced by the growth.
+    ///   - worthwhile: what it may grow to whatever the round trip, in bytes.
     /// - Returns: by how much the window has grown, in bytes.
-    package mutating func use(_ count: Int, of budget: inout Budget, among connectionCount: Int) -> Int {
-        guard needed > 0, limit < max(needed, Self.worthwhile) else { return 0 }
+    package mutating func use(_ count: Int, budget: inout Int, worthwhile: Int) -> Int {
+        let target = max(needed, worthwhile)
+        guard needed > 0, limit < target else { return 0 }
         used += count
         guard used >= limit else { return 0 }
         used = 0
-        // Half of the budget is for those whose round trips need it; of the other, each may have as much as all others.
-        let share = budget.total / 2 / max(connectionCount, 1)
-        let target = max(needed, min(Self.initial + share, Self.worthwhile))
-        let growth = max(0, min(limit, target - limit, budget.rest))
+        let growth = min(limit, target - limit, budget)
         limit += growth
-        budget.rest -= growth
+        budget -= growth
         return growth
-    }
-
-    /// Bytes that the windows of all connections may grow by together.
-    package struct Budget {
-        fileprivate let total: Int
-        package var rest: Int
-
-        package init(_ total: Int) {
-            self.total = total
-            rest = total
-        }
     }
 }

@@ -20,6 +20,10 @@ package final class NetworkInterface {
     private var sentSegments = false
     /// Connections that have had a segment refused, in the order in which the link will take more of them.
     private var refused: Deque<TCPControlBlock> = []
+    /// Connections that have had a turn while others waited, and wait for those to have theirs.
+    private var served: Deque<TCPControlBlock> = []
+    /// Until when the link counts as one at which connections take turns.
+    private var sharedUntil = NIODeadline.distantPast
     private var isRetrying = false
     private var fragmenter = Fragmenter()
     var reassembler: Reassembler
@@ -86,10 +90,6 @@ package final class NetworkInterface {
 
     private var backlog: Int { outbound.byteCount + driver.backlog }
 
-    /// Bytes worth having in a connection's queue that can't be sent yet: what waits for the link or the peer had better wait with
-    /// the writer, what is copied had better stay in a processor's cache, and who takes turns with others takes short ones.
-    package var worthwhileUnsent: Int { carriesSegments ? 256 << 10 : 64 << 10 }
-
     /// Whether a packet of our own making may leave, and is not dropped.
     var hasRoom: Bool { backlog < linkBacklogLimit }
 
@@ -98,9 +98,25 @@ package final class NetworkInterface {
 
     /// Whether a connection may write data; if not, it waits for the link from now on. In one look: the link may drain
     /// meanwhile, on another thread, and tells so only those that wait.
-    package func admits(writesOf block: TCPControlBlock) -> Bool {
-        if isFull { enqueue(block) }
+    ///
+    /// - Parameter turnLength: bytes that it writes at a time while others wait.
+    package func admits(writesOf block: TCPControlBlock, turnLength: Int = .max) -> Bool {
+        if isFull {
+            enqueue(block)
+        } else if block.turnByteCount >= turnLength {
+            endTurn(of: block)
+        }
         return !block.isRefused
+    }
+
+    /// Whatever its window: by itself, a connection with a large one would fill the link before others have written.
+    private func endTurn(of block: TCPControlBlock) {
+        block.turnByteCount = 0
+        guard !block.isRefused, stack.eventLoop.now < sharedUntil else { return }
+        block.isRefused = true
+        served.append(block)
+        // A link that is not full has nothing to tell.
+        if served.count == 1 { later { if $0.hasRoom { $0.linkDrained() } } }
     }
 
     /// Lets a connection wait for the link to take more.
@@ -108,6 +124,7 @@ package final class NetworkInterface {
         guard !block.isRefused else { return }
         block.isRefused = true
         refused.append(block)
+        if refused.count > 1 { sharedUntil = stack.eventLoop.now + .seconds(1) }
     }
 
     /// Lets a socket wait for the link to take more datagrams.
@@ -217,12 +234,14 @@ extension NetworkInterface: LinkReceiver {
     }
 
     private func retryRefused() {
+        refused.append(contentsOf: served)
+        served.removeAll(keepingCapacity: true)
         guard linkError == nil, !refused.isEmpty else { return }
         isRetrying = true
         // Each in a turn of its own, in which its writer goes on: what it adds leaves while it is in the cache.
         for _ in refused {
             guard hasRoom, let block = refused.popFirst() else { break }
-            block.isRefused = false
+            block.turnByteCount = 0
             block.linkDrained()
         }
         isRetrying = false

@@ -185,6 +185,9 @@ package final class StackCore {
     /// The number of connections that are open, opening, or not yet closed on this side.
     package var openConnectionCount: Int { connections.count - closingCount }
 
+    /// The bytes that may be on their way in each direction of a connection at first: most carry little.
+    package static let initialWindow = 256 << 10
+
     func released(_ block: TCPControlBlock) {
         closing.append(block)
         closingCount += 1

@@ -45,6 +45,8 @@ package final class TCPControlBlock {
     package private(set) var isReleased = false
     /// Whether it waits for the link to take a segment.
     var isRefused = false
+    /// Bytes written since it last waited for the link, or for others to have theirs.
+    package var turnByteCount = 0
     /// Whether the handshake is complete.
     package private(set) var isEstablished = false
     /// Whether this side's direction has been closed.

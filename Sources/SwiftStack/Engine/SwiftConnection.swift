@@ -74,7 +74,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
             block.release()
         }
         if block.waitsForRoom {
-            limitBuffers()
+            limitBuffers(of: block)
             engine.transmit(self)
             if room >= unsentLimit / 2 { block.gainedRoom() }
         }
@@ -92,7 +92,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         // What is known of the path may be less than what the NIC takes, which the SYN has announced.
         let mtu = nic.mtu(to: id.remote.address)
         if mtu < nic.mtu { machine.pathTakes(maximumSegmentSize: segmentSize(mtu), now: engine.now) }
-        limitBuffers()
+        limitBuffers(of: block)
         block.becameEstablished()
     }
 
@@ -103,9 +103,12 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     }
 
     /// Before buffers may grow: by what the stack has left.
-    private func limitBuffers() {
+    private func limitBuffers(of block: TCPControlBlock) {
         let room = engine.roomForWindows
-        machine.limitBuffers(to: room.maximum, growth: room.growth)
+        // Together, connections that share a link need no more than it takes; with more, some would have much less of it than
+        // others.
+        let worthwhile = StackCore.initialWindow + (768 << 10) / max(block.stack.openConnectionCount, 1)
+        machine.limitBuffers(to: room.maximum, growth: room.growth, worthwhile: worthwhile)
     }
 
     /// After they may have.
@@ -164,16 +167,18 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
     func read(upTo limit: Int) -> ByteBuffer? {
         var bytes: ByteBuffer?
         let now = engine.now
-        if block != nil { limitBuffers() }
+        if let block { limitBuffers(of: block) }
         turn { bytes = $0.read(upTo: limit, now: now) }
         return bytes
     }
 
     // MARK: Writing
 
-    /// The most bytes to queue that can't be sent yet: with less than two segments, one could wait for the rest of it, and
-    /// the writer for room.
-    private var unsentLimit: Int { max(nic.worthwhileUnsent, 2 * machine.sendMaximumSegmentSize) }
+    /// The most bytes to queue that can't be sent yet. What is copied had better stay in a processor's cache; and with less
+    /// than two segments, one could wait for the rest of it, and the writer for room.
+    private var unsentLimit: Int {
+        max(nic.carriesSegments ? 256 << 10 : 64 << 10, 2 * machine.sendMaximumSegmentSize)
+    }
 
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.
@@ -183,11 +188,17 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         guard let block else { return }
         let (stack, now) = (block.stack, engine.now)
         stack.beginTurn()
-        limitBuffers()
-        while bytes.readableBytes > 0, nic.admits(writesOf: block) {
+        limitBuffers(of: block)
+        while bytes.readableBytes > 0 {
+            guard nic.admits(writesOf: block, turnLength: StackCore.initialWindow) else {
+                machine.heldUpByLink()
+                break
+            }
             let room = room
             guard room > 0 else { break }
-            machine.write(&bytes, upTo: room, more: more || bytes.readableBytes > room, now: now)
+            let count = bytes.readableBytes
+            machine.write(&bytes, upTo: room, more: more || count > room, now: now)
+            block.turnByteCount += count - bytes.readableBytes
             // What is left after the last leaves at the end of the turn, with what others write.
             if bytes.readableBytes > 0 { engine.transmit(self) }
         }

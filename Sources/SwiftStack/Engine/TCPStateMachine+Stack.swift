@@ -8,15 +8,16 @@ extension TCPStateMachine {
     var unsentLength: Int { sendBuffer.count - min(sendNext - sendUnacknowledged, sendBuffer.count) }
 
     /// Bounds how far each of the buffers grows: by `growth`, what the stack has left for that, and by what the round trip can
-    /// make use of. With fewer bytes than they begin with no link is worth more, and more than a processor's cache holds cost
-    /// time.
-    mutating func limitBuffers(to maximum: Int, growth: Int) {
+    /// make use of, or is `worthwhile` whatever that.
+    mutating func limitBuffers(to maximum: Int, growth: Int, worthwhile: Int) {
         let roundTrip = lossDetection.minimumRoundTrip.nanoseconds
         // At a byte a nanosecond. One that is not known yet may be any.
-        let useful = roundTrip > 0 ? max(Int(roundTrip), configuration.initialReceiveWindow) : maximum
-        maximumReceiveWindow = min(receiveBuffer.limit + growth, useful, maximum)
+        let useful = min(roundTrip > 0 ? max(Int(roundTrip), worthwhile) : maximum, maximum)
+        maximumReceiveWindow = min(receiveBuffer.limit + growth, useful)
+        receiveBuffer.grow(to: min(worthwhile, maximumReceiveWindow))
+        minimumSendBuffer = worthwhile
         let sent = max(sendBuffer.count, configuration.initialSendBuffer)
-        maximumSendBuffer = min(sent + growth, useful, maximum)
+        maximumSendBuffer = min(sent + growth, useful)
     }
 
     /// Bytes by which the buffers have grown beyond what they begin with. What is unread may be more than would be offered now.
@@ -24,6 +25,9 @@ extension TCPStateMachine {
         max(receiveBuffer.limit, receiveBuffer.count) - configuration.initialReceiveWindow
             + max(sendBuffer.count - configuration.initialSendBuffer, 0)
     }
+
+    /// Data wait with their writer for the link to take more.
+    mutating func heldUpByLink() { congestion.heldUpByLink() }
 
     /// Gives back memory of queues that are empty: among very many connections most are idle.
     mutating func shrink() {

@@ -1,6 +1,7 @@
 // What a connection is told about its surroundings and its user's wishes.
 
 package import NIOCore
+import NetstackCore
 
 package struct TCPConfiguration: Sendable {
     /// The longest data of a segment that a packet of the NIC holds, before options: announced in the SYN
@@ -9,10 +10,10 @@ package struct TCPConfiguration: Sendable {
     /// The default for a peer that announces none: 536 for IPv4, 1220 for IPv6.
     package var defaultMaximumSegmentSize = 536
     /// Bytes of the receive window at first, and at most (it grows with the measured rate, RFC 7323 bounds it to 1 GiB).
-    package var initialReceiveWindow = 256 << 10
+    package var initialReceiveWindow = StackCore.initialWindow
     package var maximumReceiveWindow = 8 << 20
     /// Bytes that the send buffer holds at first, and at most.
-    package var initialSendBuffer = 256 << 10
+    package var initialSendBuffer = StackCore.initialWindow
     package var maximumSendBuffer = 8 << 20
     /// Announced in the SYN (RFC 7323 section 2.2); 0…14.
     package var windowScale: UInt8 = 7

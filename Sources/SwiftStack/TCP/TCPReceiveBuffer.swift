@@ -8,6 +8,8 @@ struct TCPReceiveBuffer {
     private var pieces = Deque<ByteBuffer>()
     /// Whether the memory of `pieces` is worth giving back.
     private var hasGrown = false
+    /// What was read since the limit was last doubled for the use of it.
+    private var usedBytes: UInt32 = 0
     /// Bytes to be read.
     private(set) var count = 0
     /// Bytes that it holds at most: the receive window when nothing waits to be read.
@@ -41,13 +43,25 @@ struct TCPReceiveBuffer {
                 pieces = []
                 hasGrown = false
             }
-            count -= first.readableBytes
-            readBytes += first.readableBytes
+            took(first.readableBytes)
             return first
         }
-        count -= limit
-        readBytes += limit
+        took(limit)
         return pieces[0].readSlice(length: limit)
+    }
+
+    private mutating func took(_ length: Int) {
+        count -= length
+        readBytes += length
+        usedBytes = UInt32(clamping: Int(usedBytes) + length)
+    }
+
+    /// Doubles the limit where all of it has been used, and no round trip calls for it: so all who share a link come to the
+    /// same, whatever each has had of it so far.
+    mutating func grow(to maximum: Int) {
+        guard usedBytes >= limit, limit < maximum else { return }
+        limit = min(2 * limit, maximum)
+        usedBytes = 0
     }
 
     /// Dynamic right-sizing: the limit becomes twice what the user reads in a round trip, so that a sender whose window

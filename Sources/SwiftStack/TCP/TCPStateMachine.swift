@@ -88,6 +88,7 @@ package struct TCPStateMachine: ~Copyable {
     package internal(set) var keepsAlive: Bool
     package var sendsAtOnce: Bool
     var maximumReceiveWindow: Int
+    var minimumSendBuffer: Int
     var maximumSendBuffer: Int
     package internal(set) var state: State
     package internal(set) var failure: Failure?
@@ -234,6 +235,7 @@ package struct TCPStateMachine: ~Copyable {
         keepsAlive = configuration.keepsAlive
         sendsAtOnce = configuration.sendsAtOnce
         maximumReceiveWindow = configuration.maximumReceiveWindow
+        minimumSendBuffer = configuration.initialSendBuffer
         maximumSendBuffer = configuration.maximumSendBuffer
         self.state = state
         self.timestampOffset = timestampOffset
@@ -277,7 +279,7 @@ package struct TCPStateMachine: ~Copyable {
         guard !conditions.contains(.writeClosed), state != .closed else { return 0 }
         // In recovery the window is at its smallest while what is in flight, behind the gap, is at its longest.
         let wanted = max(2 * congestion.window, sendNext - sendUnacknowledged + congestion.window)
-        let limit = min(max(configuration.initialSendBuffer, wanted), maximumSendBuffer)
+        let limit = min(max(minimumSendBuffer, wanted), maximumSendBuffer)
         return max(limit - sendBuffer.count, 0)
     }
 

@@ -92,9 +92,9 @@ final class TCPDial: UnansweredFlow {
             }
     }
 
+    /// TCP_NODELAY is NIO's own doing.
     private static func setOptions(of channel: any Channel) throws {
         guard let options = channel.syncOptions else { return }
-        try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
         try options.setOption(.allowRemoteHalfClosure, value: true)
         try options.setOption(.autoRead, value: false)
         try options.setOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))

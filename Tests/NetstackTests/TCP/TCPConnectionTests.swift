@@ -277,6 +277,26 @@ import Testing
         }
     }
 
+    /// Each call of the connection leaves the event loop's actor again: in the same turn, but not for ever.
+    @Test func aTaskOfNoActorGoesOnWithinTheTurn() async throws {
+        try await StackPair.with { pair in
+            let (near, far) = try await pair.connected()
+            let loop = pair.near.eventLoop
+            let callsBeforeTheLoopWentOn = try await withTaskExecutorPreference(pair.near.taskExecutor) {
+                let loopWentOn = NIOLoopBoundBox(false, eventLoop: loop)
+                loop.execute { loopWentOn.value = true }
+                for count in 0..<1000 {
+                    try await near.write(ByteBuffer())
+                    if loopWentOn.value { return count }
+                }
+                return 1000
+            }
+            #expect((10..<1000).contains(callsBeforeTheLoopWentOn))
+            await near.close()
+            await far.close()
+        }
+    }
+
     /// An actor's method is left and entered again where the task prefers another executor: what comes meanwhile counts.
     @Test func tasksThatPreferAnExecutorMissNothing() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)

@@ -15,9 +15,18 @@ struct StackMemoryTests {
         return conditions
     }
 
+    /// 200 µs.
+    private static var shortPath: SimulatedLink.Conditions {
+        var conditions = longPath
+        conditions.rate = 10_000_000_000
+        conditions.delay = .microseconds(100)
+        return conditions
+    }
+
     /// Two stacks, of which nothing is left in the end.
     private func withTraffic(
-        windowBytes: Int = 1 << 20, _ body: (StackTraffic, VirtualLoop) throws -> Void
+        windowBytes: Int = 1 << 20, on path: SimulatedLink.Conditions = Self.longPath,
+        _ body: (StackTraffic, VirtualLoop) throws -> Void
     ) throws {
         let loop = VirtualLoop()
         weak var near: StackCore?
@@ -25,7 +34,7 @@ struct StackMemoryTests {
             var limits = Stack.Limits()
             limits.windowBytes = windowBytes
             let traffic = try StackTraffic(
-                [SwiftTCPSettings(), SwiftTCPSettings()], limits: limits, Self.longPath, seed: 1, on: loop)
+                [SwiftTCPSettings(), SwiftTCPSettings()], limits: limits, path, seed: 1, on: loop)
             near = traffic.stacks[0].core
             try body(traffic, loop)
             traffic.shutDown()
@@ -56,6 +65,22 @@ struct StackMemoryTests {
             loop.run(until: loop.now + .seconds(20))
             #expect(Self.grown(traffic) == [0, 0])
             for census in traffic.census { #expect(census.counts["stack.connections"] == 4) }
+        }
+    }
+
+    /// No round trip calls for more than all have: together, they get what a link takes, once they have used what they had.
+    @Test(arguments: [1, 4]) func windowsThatAreUsedGrowWhereTheRoundTripIsShort(_ count: Int) throws {
+        try withTraffic(windowBytes: 64 << 20, on: Self.shortPath) { traffic, loop in
+            for _ in 0..<count {
+                traffic.openToListener((.init(length: 3_000_000, ending: .never), .init(length: 1, ending: .never)))
+            }
+            var most = 0
+            for _ in 0..<1000 {
+                loop.run(until: loop.now + .milliseconds(1))
+                most = max(most, Self.grown(traffic)[1])
+            }
+            #expect(most == 768 << 10)
+            #expect(traffic.conversations.allSatisfy { $0.answerer.readLength == 3_000_000 })
         }
     }
 
