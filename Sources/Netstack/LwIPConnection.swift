@@ -243,8 +243,9 @@ final class LwIPConnection: TCPTransport {
         guard let block else { return 0 }
         // Half of the budget is for those whose round trips need it; the other half connections share evenly. With more, the
         // bytes leave a processor's cache on their way.
-        let share = engine.windowBytes / 2 / max(block.stack.openConnectionCount, 1)
-        let worthwhile = min(StackCore.initialWindow + share, 1 << 20)
+        let half = engine.windowBytes / 2
+        let share = half / max(block.stack.openConnectionCount, 1)
+        let worthwhile = engine.windowBudget > half ? min(StackCore.initialWindow + share, 1 << 20) : 0
         return window.use(count, budget: &engine.windowBudget, worthwhile: worthwhile)
     }
 
@@ -263,7 +264,7 @@ final class LwIPConnection: TCPTransport {
                 }
                 if count == 0 { break }
                 code = queue(&bytes, count, segment, pcb)
-                block?.turnByteCount += count
+                if code == 0 { block?.turnByteCount += count }
                 if bytes.readableBytes > 0 { tcp_output(pcb) }
             }
             if !more || bytes.readableBytes > 0 { tcp_output(pcb) }

@@ -29,11 +29,14 @@ final class LoopExecutor: TaskExecutor {
         }
     }
 
-    /// Runs `body`, and then the tasks that this and they have made ready: without another turn of the event loop, which a
-    /// request and its response would take twice at each end, and a task that is no actor's at each call of one.
+    /// Runs `body`, and then the tasks that this and they have made ready, a turn of them: without another round of the event
+    /// loop, which a request and its response would take twice at each end, and a task that is no actor's at each call of one.
     func gather(_ body: () -> Void) {
         // Tasks do not nest: one of them may have led here.
-        guard withUnsafeCurrentTask(body: { $0 == nil }) else { return body() }
+        if withUnsafeCurrentTask(body: { $0 == nil }) { takeTurn(body) } else { body() }
+    }
+
+    private func takeTurn(_ body: () -> Void) {
         let turn = turn.value
         turn.isUnderWay = true
         body()
@@ -44,11 +47,11 @@ final class LoopExecutor: TaskExecutor {
                 isolatedTo: eventLoop.executor.asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
         }
         turn.isUnderWay = false
-        while let job = turn.ready.popFirst() { runSoon(job) }
+        if !turn.ready.isEmpty { eventLoop.execute { self.takeTurn {} } }
     }
 
     private func runSoon(_ job: UnownedJob) {
-        eventLoop.execute { self.gather { self.turn.value.ready.append(job) } }
+        eventLoop.execute { self.takeTurn { self.turn.value.ready.append(job) } }
     }
 
     /// What this runs before the loop's other work has its turn.
@@ -56,7 +59,7 @@ final class LoopExecutor: TaskExecutor {
         /// In jobs.
         static let limit = 64
         var isUnderWay = false
-        /// What has been made ready meanwhile.
+        /// What has been made ready meanwhile, or is left of it.
         var ready: Deque<UnownedJob> = []
     }
 }

@@ -18,7 +18,7 @@ package final class NetworkInterface {
     private var outbound = PacketBatch()
     /// Whether it has sent segments as well: they leave at once, behind the packets before them.
     private var sentSegments = false
-    /// Connections that have had a segment refused, in the order in which the link will take more of them.
+    /// Connections that wait for the link, in the order in which it will take more of them.
     private var refused: Deque<TCPControlBlock> = []
     /// Connections that have had a turn while others waited, and wait for those to have theirs.
     private var served: Deque<TCPControlBlock> = []
@@ -67,6 +67,7 @@ package final class NetworkInterface {
         linkError = linkError ?? .linkDown(reason: nil)
         linkEndWaiters.resumeAll()
         resumeDatagrams()
+        (refused, served) = ([], [])
         stopped?()
         stopped = nil
         tcpHandler = nil
@@ -253,6 +254,7 @@ extension NetworkInterface: LinkReceiver {
         let failure = NetstackError.linkDown(reason: reason)
         linkError = failure
         stack.linkEnded(of: self, failure)
+        (refused, served) = ([], [])
         resumeDatagrams()
         linkEndWaiters.resumeAll(error == nil ? .success(()) : .failure(failure))
     }

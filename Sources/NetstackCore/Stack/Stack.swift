@@ -29,8 +29,8 @@ public actor Stack {
         /// reset, or forgotten early.
         public var closedConnections = 8192
         /// Bytes that windows and send buffers may grow by together, beyond the 256 KiB that each connection has: as far as
-        /// its round trip makes use of them, or to 1 MiB where the stack has few connections. Beyond: they stay as they are.
-        /// Over TCP in Swift, idle connections give theirs back.
+        /// its round trip makes use of them, and to 1 MiB at most whatever that, less the more connections there are. Beyond:
+        /// they stay as they are. Over TCP in Swift, idle connections give theirs back.
         public var windowBytes = 64 << 20
         /// Bytes in the receive queue of one UDP socket. Beyond: datagrams are dropped and counted.
         public var socketReceiveBytes = 1 << 20

@@ -43,9 +43,9 @@ package final class TCPControlBlock {
     package private(set) var isGone = false
     /// Whether its user is done with it: TCP sees it through by itself.
     package private(set) var isReleased = false
-    /// Whether it waits for the link to take a segment.
+    /// Whether it waits for the link to take more, or for others to have their turn.
     var isRefused = false
-    /// Bytes written since it last waited for the link, or for others to have theirs.
+    /// Bytes written in its turn at the link.
     package var turnByteCount = 0
     /// Whether the handshake is complete.
     package private(set) var isEstablished = false

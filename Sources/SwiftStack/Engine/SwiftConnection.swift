@@ -189,11 +189,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         let (stack, now) = (block.stack, engine.now)
         stack.beginTurn()
         limitBuffers(of: block)
-        while bytes.readableBytes > 0 {
-            guard nic.admits(writesOf: block, turnLength: StackCore.initialWindow) else {
-                machine.heldUpByLink()
-                break
-            }
+        while bytes.readableBytes > 0, nic.admits(writesOf: block, turnLength: StackCore.initialWindow) {
             let room = room
             guard room > 0 else { break }
             let count = bytes.readableBytes

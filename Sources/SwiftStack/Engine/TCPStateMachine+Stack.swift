@@ -14,8 +14,7 @@ extension TCPStateMachine {
         // At a byte a nanosecond. One that is not known yet may be any.
         let useful = min(roundTrip > 0 ? max(Int(roundTrip), worthwhile) : maximum, maximum)
         maximumReceiveWindow = min(receiveBuffer.limit + growth, useful)
-        receiveBuffer.grow(to: min(worthwhile, maximumReceiveWindow))
-        minimumSendBuffer = worthwhile
+        worthwhileWindow = worthwhile
         let sent = max(sendBuffer.count, configuration.initialSendBuffer)
         maximumSendBuffer = min(sent + growth, useful)
     }
@@ -25,9 +24,6 @@ extension TCPStateMachine {
         max(receiveBuffer.limit, receiveBuffer.count) - configuration.initialReceiveWindow
             + max(sendBuffer.count - configuration.initialSendBuffer, 0)
     }
-
-    /// Data wait with their writer for the link to take more.
-    mutating func heldUpByLink() { congestion.heldUpByLink() }
 
     /// Gives back memory of queues that are empty: among very many connections most are idle.
     mutating func shrink() {

@@ -74,7 +74,10 @@ struct TCPReceiveBuffer {
     }
 
     /// Nothing has come for long. What was offered stays so (RFC 9293 section 3.8.6): the window gets smaller as it is used.
-    mutating func giveBack(to limit: Int) { self.limit = min(self.limit, limit) }
+    mutating func giveBack(to limit: Int) {
+        self.limit = min(self.limit, limit)
+        usedBytes = 0
+    }
 
     /// Gives back memory that nothing lies in.
     mutating func shrink() { if pieces.isEmpty { pieces = Deque() } }

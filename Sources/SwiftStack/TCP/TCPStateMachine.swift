@@ -88,7 +88,8 @@ package struct TCPStateMachine: ~Copyable {
     package internal(set) var keepsAlive: Bool
     package var sendsAtOnce: Bool
     var maximumReceiveWindow: Int
-    var minimumSendBuffer: Int
+    /// Bytes of either buffer that are worth having whatever the round trip.
+    var worthwhileWindow: Int
     var maximumSendBuffer: Int
     package internal(set) var state: State
     package internal(set) var failure: Failure?
@@ -235,7 +236,7 @@ package struct TCPStateMachine: ~Copyable {
         keepsAlive = configuration.keepsAlive
         sendsAtOnce = configuration.sendsAtOnce
         maximumReceiveWindow = configuration.maximumReceiveWindow
-        minimumSendBuffer = configuration.initialSendBuffer
+        worthwhileWindow = configuration.initialSendBuffer
         maximumSendBuffer = configuration.maximumSendBuffer
         self.state = state
         self.timestampOffset = timestampOffset
@@ -279,7 +280,7 @@ package struct TCPStateMachine: ~Copyable {
         guard !conditions.contains(.writeClosed), state != .closed else { return 0 }
         // In recovery the window is at its smallest while what is in flight, behind the gap, is at its longest.
         let wanted = max(2 * congestion.window, sendNext - sendUnacknowledged + congestion.window)
-        let limit = min(max(minimumSendBuffer, wanted), maximumSendBuffer)
+        let limit = min(max(worthwhileWindow, wanted), maximumSendBuffer)
         return max(limit - sendBuffer.count, 0)
     }
 
@@ -288,6 +289,7 @@ package struct TCPStateMachine: ~Copyable {
         guard let bytes = receiveBuffer.read(upTo: limit) else { return nil }
         if let smoothed = roundTrip.smoothed {
             receiveBuffer.tune(roundTrip: smoothed, maximum: maximumReceiveWindow, now: now)
+            if receiveWindowScale > 0 { receiveBuffer.grow(to: min(worthwhileWindow, maximumReceiveWindow)) }
             if receiveBuffer.limit > configuration.initialReceiveWindow, receivesData { startIdleTimer(now: now) }
         }
         if receivesData, isWindowUpdateDue { pending.insert(.acknowledgment) }

@@ -76,15 +76,14 @@ private struct Conversation {
         if kind == nil { kind = bytes.readInteger() }
         switch kind {
         case UInt8(ascii: "D"): return Payload.bulk
-        case UInt8(ascii: "E"): return bytes
+        case UInt8(ascii: "E"): break
         case UInt8(ascii: "G"):
-            var answers = ByteBuffer()
-            for _ in 0..<HTTPBytes.requests(endingIn: bytes, matched: &matched) {
-                answers.writeImmutableBuffer(HTTPBytes.answer)
-            }
-            return answers
-        default: return nil
+            let count = HTTPBytes.requests(endingIn: bytes, matched: &matched)
+            bytes = ByteBuffer()
+            for _ in 0..<count { bytes.writeImmutableBuffer(HTTPBytes.answer) }
+        default: bytes = ByteBuffer()
         }
+        return bytes.readableBytes > 0 ? bytes : nil
     }
 }
 
