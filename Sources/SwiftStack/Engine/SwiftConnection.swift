@@ -180,6 +180,9 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         max(nic.carriesSegments ? 256 << 10 : 64 << 10, 2 * machine.sendMaximumSegmentSize)
     }
 
+    /// Bytes that it writes at a time while others wait for the link. Longer turns would leave some behind.
+    private var turnLength: Int { max(unsentLimit, 128 << 10) }
+
     /// How many bytes may be queued: what the send buffer takes, and little more than can be sent. What waits for the link
     /// or the peer had better wait with the writer.
     private var room: Int { min(machine.sendRoom, unsentLimit - machine.unsentLength) }
@@ -189,7 +192,7 @@ final class SwiftConnection: TCPTransport, TimerWheelEntry {
         let (stack, now) = (block.stack, engine.now)
         stack.beginTurn()
         limitBuffers(of: block)
-        while bytes.readableBytes > 0, nic.admits(writesOf: block, turnLength: StackCore.initialWindow) {
+        while bytes.readableBytes > 0, nic.admits(writesOf: block, turnLength: turnLength) {
             let room = room
             guard room > 0 else { break }
             let count = bytes.readableBytes
