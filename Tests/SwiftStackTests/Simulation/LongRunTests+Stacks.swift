@@ -79,18 +79,18 @@ extension LongRunTests {
             }
             busiest = zip(busiest, traffic.census).map { $0.total > $1.total ? $0 : $1 }
         }
-        // No outage any more: what goes on comes to its end, after 24 minutes at most where it pauses.
+        // No outage any more: what goes on comes to its end, after 3 minutes of dialling and 24 of pauses at most.
         var conditions = conditions(&random)
         conditions.loss = 0.01
         traffic.meet(conditions, corruption: 0.002)
-        loop.run(until: start + .minutes(55))
+        loop.run(until: start + .minutes(58))
         traffic.giveUp()
         // One each way, closed in good order: a stack whose last connection was reset still wakes up for that one's timer.
         for dialler in 0...1 {
             traffic.openToListener((.init(length: 1), .init(length: 1, ending: .afterPeer)), from: dialler)
         }
         // A handshake that nobody answers takes three minutes, TIME-WAIT two.
-        loop.run(until: start + .minutes(62))
+        loop.run(until: start + .minutes(64))
         traffic.closeAccounts()
         return busiest
     }

@@ -89,6 +89,12 @@ final class SimulatedConversation {
 
     private func mayDialFail(with failure: NetstackError?) -> Bool {
         if hadOutage, failure == .timedOut(path.destination) { return true }
+        // A wrong bit can take all of a Hop Limit, which no checksum of IPv6 covers, from a SYN to an address that is routed.
+        if path.destination.address.version == .v6, path.answer != .listens,
+            failure == .unreachable(path.destination, .hopLimit)
+        {
+            return true
+        }
         return switch path.answer {
         case .listens, .accepts: false
         case .refuses: failure == .refused(path.destination)
