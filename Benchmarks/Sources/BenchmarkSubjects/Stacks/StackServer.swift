@@ -21,7 +21,7 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
             // Tasks that name the lane begin on it, rather than on another thread.
             Task(executorPreference: host.executor) {
                 _ = lane
-                for try await connection in listener { await serve(connection, on: lane) }
+                for try await connection in listener { serve(connection) }
             }
         }
         let socket = try await host.openUDP(port: Servers.ports.lowerBound, on: lane)
@@ -31,9 +31,8 @@ struct StackServer<Host: BenchmarkStack>: Sendable {
     /// Until the connection ends, in whichever way: clients end bulk data by closing in the midst of it.
     ///
     /// The task waits in one place only, and in no further function: it keeps the memory of all that it waits in.
-    private func serve(_ connection: Host.Connection, on lane: isolated Host.Lane) {
+    private func serve(_ connection: Host.Connection) {
         Task(executorPreference: host.executor) {
-            _ = lane
             var conversation = Conversation()
             do {
                 while let bytes = try await connection.read(upTo: .max) {
