@@ -152,13 +152,11 @@ extension StackCore {
         }
         if engine.isInTimeWait(request.id), !engine.yieldTimeWait(to: request) { return true }
         guard isExpected else { return true }
-        if let listener {
-            afterTurn { listener.open(request) }
-        } else {
-            undecided[request.id] = request
-            halfOpen.add(source)
-            afterTurn { request.nic.tcpHandler?(request) }
-        }
+        // Counted at once: a batch may bring any number.
+        undecided[request.id] = request
+        halfOpen.add(source)
+        passive.add(source)
+        afterTurn { if let listener { listener.open(request) } else { request.nic.tcpHandler?(request) } }
         return false
     }
 

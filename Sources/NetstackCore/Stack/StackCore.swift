@@ -21,9 +21,9 @@ package final class StackCore {
     var connections: [TCPControlBlock.ID: TCPControlBlock] = [:]
     var listeners: [PortBinding: TCPListenerCore] = [:]
     var sockets: [PortBinding: UDPSocketCore] = [:]
-    /// Connection attempts that a handler has not decided yet.
+    /// Connection attempts that nobody has decided on yet.
     var undecided: [TCPControlBlock.ID: TCPForwardRequest] = [:]
-    /// Connection attempts by peers that are not complete, undecided ones included; and all their connections.
+    /// Connection attempts by peers that are not complete; and these with all their connections. Undecided ones count.
     var halfOpen: SourceQuota
     var passive: SourceQuota
     /// Connections that their users are done with, the oldest first, and how many of these there still are.
@@ -333,7 +333,7 @@ extension StackCore {
     /// Answers a SYN that has been decided on, and takes over the connection that comes of it.
     func accept(_ syn: TCPForwardRequest) -> TCPControlBlock? {
         turn {
-            // A SYN that came twice in one batch has been decided on twice.
+            // Meanwhile this end may have dialled with the same four-tuple.
             guard connections[syn.id] == nil, !engine.isInTimeWait(syn.id) else {
                 let run = TCPSegmentRun(syn.header, syn.tcp, at: 0..<syn.segment.readableBytes)
                 engine.receive(run, of: syn.segment, for: connections[syn.id], on: syn.nic)

@@ -84,6 +84,7 @@ package final class TCPForwardRequest {
         if stack.undecided[id] === self {
             stack.undecided[id] = nil
             stack.halfOpen.remove(source.address)
+            stack.passive.remove(source.address)
         }
         return true
     }
