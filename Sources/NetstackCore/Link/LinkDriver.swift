@@ -29,6 +29,8 @@ package protocol LinkReceiver: AnyObject {
     var takesSegments: Bool { get }
     /// Called only where `takesSegments`.
     func linkReceived(_ segments: [OffloadedSegment])
+    /// Runs `body`, which hands on what has arrived together: who reads it hears of all of it at once.
+    func together(_ body: () -> Void)
     /// The backlog has shrunk after it had been above the NIC's limit.
     func linkDrained()
     /// The link is over: in good order, or with the error that ended it.
@@ -37,6 +39,7 @@ package protocol LinkReceiver: AnyObject {
 
 extension LinkReceiver {
     package var takesSegments: Bool { false }
+    package func together(_ body: () -> Void) { body() }
     package func linkReceived(_ segments: [OffloadedSegment]) { assertionFailure("it takes packets only") }
 }
 

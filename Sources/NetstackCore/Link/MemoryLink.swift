@@ -100,20 +100,22 @@ package final class MemoryLinkDriver: LinkDriver {
         let burst = LoopBurst.current
         if burst.mustPause(eventLoop, { [self] in receive() }) { return }
         let (items, end) = link.inbound.takeAll()
-        if !isPaused {
-            for item in items {
-                switch item {
-                case .packets(let packets):
-                    burst.carried(packets.byteCount)
-                    receiver?.linkReceived(packets)
-                case .segments(let segments):
-                    burst.carried(0)
-                    receiver?.linkReceived(segments)
-                }
-            }
-        }
+        if !isPaused { receiver?.together { deliver(items, burst) } }
         guard let end, let receiver else { return }
         stop()
         receiver.linkEnded(end.error)
+    }
+
+    private func deliver(_ items: Deque<PacketQueue.Item>, _ burst: LoopBurst) {
+        for item in items {
+            switch item {
+            case .packets(let packets):
+                burst.carried(packets.byteCount)
+                receiver?.linkReceived(packets)
+            case .segments(let segments):
+                burst.carried(0)
+                receiver?.linkReceived(segments)
+            }
+        }
     }
 }

@@ -216,6 +216,8 @@ extension NetworkInterface: LinkReceiver {
 
     package var takesSegments: Bool { true }
 
+    package func together(_ body: () -> Void) { stack.together(body) }
+
     package func linkReceived(_ segments: [OffloadedSegment]) {
         for segment in segments {
             statistics.packetsReceived += segment.count
