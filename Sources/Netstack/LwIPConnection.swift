@@ -240,13 +240,13 @@ final class LwIPConnection: TCPTransport {
 
     /// By how much one direction's window has grown with the use of `count` bytes.
     private func used(_ count: Int, of window: inout TransferWindow) -> Int {
-        guard let block else { return 0 }
+        guard window.use(count), let block else { return 0 }
         // Half of the budget is for those whose round trips need it; the other half connections share evenly. With more, the
         // bytes leave a processor's cache on their way.
         let half = engine.windowBytes / 2
         let share = half / max(block.stack.openConnectionCount, 1)
         let worthwhile = engine.windowBudget > half ? min(StackCore.initialWindow + share, 1 << 20) : 0
-        return window.use(count, budget: &engine.windowBudget, worthwhile: worthwhile)
+        return window.grow(budget: &engine.windowBudget, worthwhile: worthwhile)
     }
 
     // MARK: Writing

@@ -37,17 +37,22 @@ package struct TransferWindow {
 
     /// Takes note that `count` bytes have gone through.
     ///
+    /// - Returns: whether all of it has been used by now, and it may grow.
+    package mutating func use(_ count: Int) -> Bool {
+        used += count
+        guard used >= limit else { return false }
+        used = 0
+        return needed > 0
+    }
+
+    /// Grows after it has been used.
+    ///
     /// - Parameters:
     ///   - budget: bytes that all windows together may still grow by; reduced by the growth.
     ///   - worthwhile: what it may grow to whatever the round trip, in bytes.
-    /// - Returns: by how much the window has grown, in bytes.
-    package mutating func use(_ count: Int, budget: inout Int, worthwhile: Int) -> Int {
-        let target = max(needed, worthwhile)
-        guard needed > 0, limit < target else { return 0 }
-        used += count
-        guard used >= limit else { return 0 }
-        used = 0
-        let growth = min(limit, target - limit, budget)
+    /// - Returns: by how much it has grown, in bytes.
+    package mutating func grow(budget: inout Int, worthwhile: Int) -> Int {
+        let growth = max(0, min(limit, max(needed, worthwhile) - limit, budget))
         limit += growth
         budget -= growth
         return growth

@@ -48,3 +48,9 @@ import Testing
         #expect(window.excess == 0)
     }
 }
+
+extension TransferWindow {
+    fileprivate mutating func use(_ count: Int, budget: inout Int, worthwhile: Int) -> Int {
+        use(count) ? grow(budget: &budget, worthwhile: worthwhile) : 0
+    }
+}
