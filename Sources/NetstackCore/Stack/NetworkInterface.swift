@@ -16,6 +16,9 @@ package final class NetworkInterface {
     private let driver: any LinkDriver
     /// What the current turn has produced; it leaves as one batch.
     private var outbound = PacketBatch()
+    /// Of the last batch, in bytes. What a full link has left and what acknowledgments have brought take turns, and a batch
+    /// that grows is copied.
+    private var lastByteCount = 0
     /// Whether it has sent segments as well: they leave at once, behind the packets before them.
     private var sentSegments = false
     /// Connections that wait for the link, in the order in which it will take more of them.
@@ -189,10 +192,12 @@ package final class NetworkInterface {
 
     private func flushPackets() {
         guard !outbound.isEmpty else { return }
+        let byteCount = outbound.byteCount
         statistics.packetsSent += outbound.count
-        statistics.bytesSent += outbound.byteCount
+        statistics.bytesSent += byteCount
         if linkError == nil { driver.send(outbound) }
-        outbound = PacketBatch(capacity: outbound.byteCount)
+        outbound = PacketBatch(capacity: max(byteCount, lastByteCount))
+        lastByteCount = byteCount
     }
 
     /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
