@@ -12,14 +12,14 @@ package protocol LinkDriver: AnyObject {
     func start(_ receiver: any LinkReceiver)
     func send(_ packets: PacketBatch)
     /// Called only where `carriesSegments`.
-    func send(_ segment: OffloadedSegment)
+    func send(_ segments: [OffloadedSegment])
     /// Ends the link and lets go of the receiver, which hears nothing more.
     func stop()
 }
 
 extension LinkDriver {
     package var carriesSegments: Bool { false }
-    package func send(_ segment: OffloadedSegment) { assertionFailure("it carries packets only") }
+    package func send(_ segments: [OffloadedSegment]) { assertionFailure("it carries packets only") }
 }
 
 /// What a driver tells its NIC, on the NIC's event loop and never from within a call to the driver.

@@ -82,7 +82,7 @@ package final class MemoryLinkDriver: LinkDriver {
 
     package func send(_ packets: PacketBatch) { link.outbound.put(packets) }
 
-    package func send(_ segment: OffloadedSegment) { link.outbound.put(segment) }
+    package func send(_ segments: [OffloadedSegment]) { link.outbound.put(segments) }
 
     package func stop() { stop(nil) }
 

@@ -87,18 +87,11 @@ final class PacketQueue: Sendable {
         }
     }
 
-    /// The same for a segment, together with others that wait.
-    func put(_ segment: OffloadedSegment) {
+    func put(_ segments: [OffloadedSegment]) {
         change { state in
             guard state.end == nil, state.takesSegments else { return }
-            state.byteCount += segment.byteCount
-            if case .segments(var segments) = state.items.last {
-                state.items.removeLast()
-                segments.append(segment)
-                state.items.append(.segments(segments))
-            } else {
-                state.items.append(.segments([segment]))
-            }
+            state.items.append(.segments(segments))
+            for segment in segments { state.byteCount += segment.byteCount }
         }
     }
 

@@ -19,8 +19,9 @@ package final class NetworkInterface {
     /// Of the last batch, in bytes. What a full link has left and what acknowledgments have brought take turns, and a batch
     /// that grows is copied.
     private var lastByteCount = 0
-    /// Whether it has sent segments as well: they leave at once, behind the packets before them.
-    private var sentSegments = false
+    /// The same for segments. What came before is handed to the link first: at most one of the two has anything.
+    private var segments: [OffloadedSegment] = []
+    private var segmentByteCount = 0
     /// Connections that wait for the link, in the order in which it will take more of them.
     private var refused: Deque<TCPControlBlock> = []
     /// Connections that have had a turn while others waited, and wait for those to have theirs.
@@ -92,7 +93,7 @@ package final class NetworkInterface {
 
     // MARK: Output
 
-    private var backlog: Int { outbound.byteCount + driver.backlog }
+    private var backlog: Int { outbound.byteCount + segmentByteCount + driver.backlog }
 
     /// Whether a packet of our own making may leave, and is not dropped.
     var hasRoom: Bool { backlog < linkBacklogLimit }
@@ -154,6 +155,7 @@ package final class NetworkInterface {
     /// Sends a segment that has been admitted, in `count` packets of `length` bytes each, the last of them shorter, `total`
     /// bytes in all, which `write` fills.
     package func send(count: Int, length: Int, total: Int, _ write: (UnsafeMutableRawBufferPointer) -> Void) {
+        flushSegments()
         outbound.append(count: count, length: length, total: total, write)
     }
 
@@ -163,15 +165,16 @@ package final class NetworkInterface {
     /// Sends a segment that has been admitted, as it is.
     package func send(_ segment: OffloadedSegment) {
         flushPackets()
+        segments.append(segment)
+        segmentByteCount += segment.byteCount
         statistics.packetsSent += segment.count
         statistics.bytesSent += segment.byteCount
-        sentSegments = true
-        if linkError == nil { driver.send(segment) }
     }
 
     /// Sends one packet of our own making, or drops and counts it when the link is full.
     package func send(_ write: (inout ByteBuffer) -> Void) {
         guard hasRoom else { return statistics.drop(.linkFull) }
+        flushSegments()
         outbound.append(write)
     }
 
@@ -179,14 +182,15 @@ package final class NetworkInterface {
     func sendFragmenting(_ packet: ByteBuffer) {
         guard hasRoom else { return statistics.drop(.linkFull) }
         guard let header = try? IPHeader(parsing: packet.readableBytesSpan) else { return }
+        flushSegments()
         fragmenter.append(packet, header, mtu: mtu(to: header.destination), to: &outbound)
     }
 
     /// Hands what has been sent in this turn to the link.
     func flush() {
-        guard !outbound.isEmpty || sentSegments else { return }
+        guard !outbound.isEmpty || !segments.isEmpty else { return }
         flushPackets()
-        sentSegments = false
+        flushSegments()
         if !isRetrying { retryIfDrained() }
     }
 
@@ -198,6 +202,13 @@ package final class NetworkInterface {
         if linkError == nil { driver.send(outbound) }
         outbound = PacketBatch(capacity: max(byteCount, lastByteCount))
         lastByteCount = byteCount
+    }
+
+    private func flushSegments() {
+        guard !segments.isEmpty else { return }
+        if linkError == nil { driver.send(segments) }
+        segments = []
+        segmentByteCount = 0
     }
 
     /// The link may have drained between a refusal and the batch that followed, and then has nothing to tell.
