@@ -87,7 +87,7 @@ final class LwIPInterface {
                 bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
         }
         let flags = TCPHeader.Flags(rawValue: shape.flags)
-        if data >= OffloadedSegment.minimumLength, flags.isSubset(of: [.ack, .psh]), nic.carriesSegments {
+        if flags.isSubset(of: [.ack, .psh]), nic.offloads(dataCount: data) {
             var bytes = ByteBuffer()
             bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: header) {
                 write(clwip_packet_shape(header: shape.header, data: 0, count: 1, flags: shape.flags), to: $0)

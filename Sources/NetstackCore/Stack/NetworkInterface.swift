@@ -159,10 +159,16 @@ package final class NetworkInterface {
         outbound.append(count: count, length: length, total: total, write)
     }
 
-    /// Whether `send(_: OffloadedSegment)` may be called.
+    /// Whether the link carries segments that have not been cut to packets.
     package var carriesSegments: Bool { driver.carriesSegments }
 
-    /// Sends a segment that has been admitted, as it is.
+    /// Whether a segment with so many bytes of data is to be sent as an `OffloadedSegment`. Behind others, short ones are: a
+    /// packet would go by itself.
+    package func offloads(dataCount: Int) -> Bool {
+        (dataCount >= OffloadedSegment.minimumLength || dataCount > 0 && !segments.isEmpty) && carriesSegments
+    }
+
+    /// Sends a segment that has been admitted, and that the NIC offloads.
     package func send(_ segment: OffloadedSegment) {
         flushPackets()
         segments.append(segment)

@@ -24,8 +24,8 @@ enum SegmentWriter {
             (try? IPHeader.requireWritable(
                 source: id.local.address, destination: id.remote.address, payloadLength: longest)) != nil
         else { return }
-        if segment.payloadLength >= OffloadedSegment.minimumLength, segment.flags.isSubset(of: [.ack, .psh]),
-            !segment.isECNCapable, nic.carriesSegments
+        if segment.flags.isSubset(of: [.ack, .psh]), !segment.isECNCapable,
+            nic.offloads(dataCount: segment.payloadLength)
         {
             var header = ByteBuffer()
             header.writeWithUnsafeMutableBytes(minimumWritableBytes: layout.headers) { bytes in
