@@ -72,8 +72,12 @@ import Testing
             try await peer.handshake(window: 65535)
             let connection = try #require(await listener.first { _ in true })
             let start = ContinuousClock.now
-            for _ in 0..<1000 { try await peer.send(.rst, at: 1, window: 0) }
-            for _ in 0..<10 { try await expectChallenge(peer) }
+            // One acknowledgment may answer all that comes at once.
+            for _ in 0..<10 {
+                try await peer.send(.rst, at: 1, window: 0)
+                try await expectChallenge(peer)
+            }
+            for _ in 0..<990 { try await peer.send(.rst, at: 1, window: 0) }
             while try await stack.statistics(of: 1).dropped[.reset] < 1000 { await Task.yield() }
             let further = Int((ContinuousClock.now - start) / .milliseconds(500)) + 1
             // SYN-ACKs, which may have been sent again, and the challenges.
