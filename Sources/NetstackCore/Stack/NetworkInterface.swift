@@ -18,7 +18,7 @@ package final class NetworkInterface {
     private var outbound = PacketBatch()
     /// Of the last batch, in bytes. What a full link has left and what acknowledgments have brought take turns, and a batch
     /// that grows is copied.
-    private var lastByteCount = 0
+    private var lastBatchLength = 0
     /// The same for segments. What came before is handed to the link first: at most one of the two has anything.
     private var segments: [OffloadedSegment] = []
     private var segmentByteCount = 0
@@ -206,8 +206,8 @@ package final class NetworkInterface {
         statistics.packetsSent += outbound.count
         statistics.bytesSent += byteCount
         if linkError == nil { driver.send(outbound) }
-        outbound = PacketBatch(capacity: max(byteCount, lastByteCount))
-        lastByteCount = byteCount
+        outbound = PacketBatch(capacity: max(byteCount, lastBatchLength))
+        lastBatchLength = byteCount
     }
 
     private func flushSegments() {
