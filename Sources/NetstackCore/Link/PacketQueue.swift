@@ -87,6 +87,7 @@ final class PacketQueue: Sendable {
         }
     }
 
+    /// The same for segments.
     func put(_ segments: [OffloadedSegment]) {
         change { state in
             guard state.end == nil, state.takesSegments else { return }

@@ -14,14 +14,14 @@ package final class NetworkInterface {
 
     unowned let stack: StackCore
     private let driver: any LinkDriver
-    /// What the current turn has produced; it leaves as one batch.
+    /// What the current turn has produced; it leaves as one batch: of packets or of segments, whichever came last, for what
+    /// was before has left.
     private var outbound = PacketBatch()
-    /// Of the last batch, in bytes. What a full link has left and what acknowledgments have brought take turns, and a batch
-    /// that grows is copied.
-    private var lastBatchLength = 0
-    /// The same for segments. What came before is handed to the link first: at most one of the two has anything.
     private var segments: [OffloadedSegment] = []
     private var segmentByteCount = 0
+    /// Of the last batch of packets, in bytes. What a full link has left and what acknowledgments have brought take turns, and
+    /// a batch that grows is copied.
+    private var lastBatchLength = 0
     /// Connections that wait for the link, in the order in which it will take more of them.
     private var refused: Deque<TCPControlBlock> = []
     /// Connections that have had a turn while others waited, and wait for those to have theirs.
