@@ -100,7 +100,15 @@ package final class MemoryLinkDriver: LinkDriver {
         let burst = LoopBurst.current
         if burst.mustPause(eventLoop, { [self] in receive() }) { return }
         let (items, end) = link.inbound.takeAll()
-        if !isPaused { receiver?.together { deliver(items, burst) } }
+        if !isPaused {
+            // The rest of a write is a packet between segments. Batches of packets alone are read one by one, or datagrams would
+            // find their sockets' queues full.
+            if items.contains(where: \.hasSegments) {
+                receiver?.together { deliver(items, burst) }
+            } else {
+                deliver(items, burst)
+            }
+        }
         guard let end, let receiver else { return }
         stop()
         receiver.linkEnded(end.error)

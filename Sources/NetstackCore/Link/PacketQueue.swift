@@ -25,6 +25,8 @@ final class PacketQueue: Sendable {
         case packets(PacketBatch)
         /// Only for a driver that has said that it takes them.
         case segments([OffloadedSegment])
+
+        var hasSegments: Bool { if case .segments = self { true } else { false } }
     }
 
     private struct State {
