@@ -53,6 +53,9 @@ extension MemoryLink: EventLoopLink {
 
 /// An end of a pipe on an event loop.
 package final class MemoryLinkDriver: LinkDriver {
+    /// In bytes of packets.
+    private static let togetherLimit = 64 << 10
+
     private let link: MemoryLink
     private let eventLoop: any EventLoop
     private var receiver: (any LinkReceiver)?
@@ -101,9 +104,10 @@ package final class MemoryLinkDriver: LinkDriver {
         if burst.mustPause(eventLoop, { [self] in receive() }) { return }
         let (items, end) = link.inbound.takeAll()
         if !isPaused {
-            // The rest of a write is a packet between segments. Batches of packets alone are read one by one, or datagrams would
-            // find their sockets' queues full.
-            if items.contains(where: \.hasSegments) {
+            // The rest of a write is a packet between segments. Many packets are read batch by batch, or datagrams would find
+            // their sockets' queues full.
+            if items.contains(where: \.hasSegments), items.reduce(0, { $0 + $1.packetByteCount }) <= Self.togetherLimit
+            {
                 receiver?.together { deliver(items, burst) }
             } else {
                 deliver(items, burst)

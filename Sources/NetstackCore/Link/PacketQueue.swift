@@ -27,6 +27,9 @@ final class PacketQueue: Sendable {
         case segments([OffloadedSegment])
 
         var hasSegments: Bool { if case .segments = self { true } else { false } }
+
+        /// In bytes; none of segments.
+        var packetByteCount: Int { if case .packets(let packets) = self { packets.byteCount } else { 0 } }
     }
 
     private struct State {

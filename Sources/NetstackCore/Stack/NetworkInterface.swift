@@ -194,7 +194,6 @@ package final class NetworkInterface {
 
     /// Hands what has been sent in this turn to the link.
     func flush() {
-        guard !outbound.isEmpty || !segments.isEmpty else { return }
         flushPackets()
         flushSegments()
         if !isRetrying { retryIfDrained() }

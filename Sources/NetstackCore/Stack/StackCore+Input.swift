@@ -152,11 +152,12 @@ extension StackCore {
         }
         if engine.isInTimeWait(request.id), !engine.yieldTimeWait(to: request) { return true }
         guard isExpected else { return true }
-        // Counted at once: a batch may bring any number.
-        undecided[request.id] = request
-        halfOpen.add(source)
-        passive.add(source)
-        afterTurn { if let listener { listener.open(request) } else { request.nic.tcpHandler?(request) } }
+        hold(request)
+        afterTurn {
+            if let listener { return listener.open(request) }
+            // Meanwhile the handler may have gone.
+            if let handler = request.nic.tcpHandler { handler(request) } else { request.refuse() }
+        }
         return false
     }
 

@@ -330,6 +330,21 @@ package final class StackCore {
 // MARK: - Accepting
 
 extension StackCore {
+    /// Keeps a SYN until somebody has decided about it. It counts at once: a batch may bring any number.
+    func hold(_ request: TCPForwardRequest) {
+        undecided[request.id] = request
+        halfOpen.add(request.source.address)
+        passive.add(request.source.address)
+    }
+
+    /// Lets go of a SYN that has been decided on.
+    func release(_ request: TCPForwardRequest) {
+        guard undecided[request.id] === request else { return }
+        undecided[request.id] = nil
+        halfOpen.remove(request.source.address)
+        passive.remove(request.source.address)
+    }
+
     /// Answers a SYN that has been decided on, and takes over the connection that comes of it.
     func accept(_ syn: TCPForwardRequest) -> TCPControlBlock? {
         turn {

@@ -81,11 +81,7 @@ package final class TCPForwardRequest {
         guard !decided else { return false }
         decided = true
         abandoned = nil
-        if stack.undecided[id] === self {
-            stack.undecided[id] = nil
-            stack.halfOpen.remove(source.address)
-            stack.passive.remove(source.address)
-        }
+        stack.release(self)
         return true
     }
 }

@@ -76,10 +76,10 @@ package struct TCPSendBuffer {
         }
     }
 
-    /// The same bytes as a buffer: without a copy where they lie in one piece.
+    /// The same bytes as a buffer: without a copy where they are many and lie in one piece.
     package func bytes(from offset: Int, count: Int) -> ByteBuffer {
         let position = start + offset
-        if offset >= 0, count > 0, position + count <= end {
+        if offset >= 0, count >= OffloadedSegment.minimumLength, position + count <= end {
             let piece = pieces[indexOfPiece(containing: position)]
             let index = piece.bytes.readerIndex + position - piece.position
             if position + count <= piece.end, let slice = piece.bytes.getSlice(at: index, length: count) {

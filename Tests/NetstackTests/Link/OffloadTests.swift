@@ -120,6 +120,47 @@ import Testing
         }
     }
 
+    /// All that waits is taken at once, and is more than a socket has room for before anyone reads it.
+    @Test(arguments: [false, true])
+    func datagramsAreReadBatchByBatchWhateverIsBetweenThem(_ hasSegments: Bool) async throws {
+        var limits = Stack.Limits()
+        limits.socketReceiveBytes = 64 << 10
+        let stack = try Stack(StacksUnderTest.far, limits: limits)
+        let (near, far) = MemoryLink.pipe()
+        try await stack.createNIC(1, link: far, addresses: [StackPair.farAddress], mtu: 1500)
+        let socket = try await stack.openUDP(port: 53)
+        let reading = Task(executorPreference: stack.taskExecutor) {
+            for _ in 0..<2000 {
+                let datagram = try await socket.receive()
+                #expect(datagram.payload == pattern(100))
+            }
+        }
+        let source = TransportAddress(StackPair.nearAddress, 4000)
+        var datagram = ByteBuffer()
+        try UDPHeader.write(pattern(100), from: source, to: TransportAddress(StackPair.farAddress, 53), into: &datagram)
+        var datagrams = PacketBatch()
+        for _ in 0..<20 { datagrams.append(datagram) }
+        let header = tcpPacket(.ack, from: source, to: TransportAddress(StackPair.farAddress, 80))
+        let segment = OffloadedSegment(header: header, data: pattern(5000), count: 4)
+        let loop = stack.eventLoop
+        let driver = try await loop.submit { [datagrams] in
+            let driver = MemoryLinkDriver(near, on: loop)
+            driver.start(DeafReceiver())
+            for _ in 0..<100 {
+                driver.send(datagrams)
+                if hasSegments { driver.send([segment]) }
+            }
+            return NIOLoopBound(driver, eventLoop: loop)
+        }.get()
+        let expected = 100 * (datagrams.count + (hasSegments ? segment.count : 0))
+        while try await stack.statistics(of: 1).packetsReceived < expected { await Task.yield() }
+        #expect(try await stack.statistics(of: 1).dropped[.socketFull] == 0)
+        try await loop.submit { driver.value.stop() }.get()
+        await stack.shutdown()
+        // All have been read, or this throws.
+        try await reading.value
+    }
+
     @Test(arguments: [IPVersion.v4, .v6])
     func whatIsReadByATaskAreSoundPackets(_ version: IPVersion) async throws {
         let stack = try Stack(StacksUnderTest.near)
@@ -158,4 +199,13 @@ import Testing
         await listener.close()
         await stack.shutdown()
     }
+}
+
+private final class DeafReceiver: LinkReceiver {
+    let takesSegments = true
+
+    func linkReceived(_ packets: PacketBatch) {}
+    func linkReceived(_ segments: [OffloadedSegment]) {}
+    func linkDrained() {}
+    func linkEnded(_ error: (any Error)?) {}
 }

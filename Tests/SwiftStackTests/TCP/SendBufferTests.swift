@@ -30,6 +30,14 @@ import Testing
         #expect(address(bytes) == address(written) + 20_000)
     }
 
+    /// Else whoever holds a few bytes would hold all that was written with them.
+    @Test func fewBytesOfALongWriteAreCopied() {
+        let written = pattern(100_000)
+        let bytes = buffer(written, [100_000]).bytes(from: 50_000, count: 1500)
+        #expect(bytes == pattern(1500, from: 50_000))
+        #expect(address(bytes) != address(written) + 50_000)
+    }
+
     @Test func bytesOfTwoWritesAreJoined() {
         var buffer = buffer(pattern(10_000), [10_000])
         var next = pattern(10_000, from: 10_000)
