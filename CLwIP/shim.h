@@ -46,15 +46,6 @@ static inline ip_addr_t clwip_ip6(uint64_t high, uint64_t low) {
     return address;
 }
 
-static inline int clwip_is_ip6(const ip_addr_t *address) { return IP_IS_V6_VAL(*address); }
-
-static inline uint32_t clwip_ip4_bits(const ip_addr_t *address) { return lwip_ntohl(ip_2_ip4(address)->addr); }
-
-static inline uint64_t clwip_ip6_bits(const ip_addr_t *address, int half) {
-    const u32_t *words = ip_2_ip6(address)->addr + (half ? 2 : 0);
-    return (uint64_t)lwip_ntohl(words[0]) << 32 | lwip_ntohl(words[1]);
-}
-
 /// Gives a link-local IPv6 address the zone of the interface it is used on, as the library expects.
 static inline void clwip_set_zone(ip_addr_t *address, const struct netif *netif) {
     if (IP_IS_V6_VAL(*address) && ip6_addr_lacks_zone(ip_2_ip6(address), IP6_UNKNOWN))

@@ -39,7 +39,7 @@ public indirect enum NetstackError: Error, Hashable, Sendable {
     case noSuchNIC(NICID)
     /// A NIC of this stack already has this number.
     case nicExists(NICID)
-    /// A bound of the stack has been reached; `what` names the setting.
+    /// A bound of the stack has been reached; `what` says of what there are too many: where that is a setting, by its name.
     case limitReached(what: String, limit: Int)
     /// There is no such name.
     case nameNotFound(String)
@@ -57,7 +57,7 @@ public indirect enum NetstackError: Error, Hashable, Sendable {
 
     /// Why a destination is unreachable (RFC 792, RFC 1122 section 3.2.2.1, RFC 4443 section 3.1).
     public enum Unreachable: String, Hashable, Sendable {
-        /// What could not be reached of it.
+        /// The network, the host, the protocol or the port.
         case network, host, `protocol`, port
         /// A router on the way has found the packet too old.
         case hopLimit = "hop limit exceeded"

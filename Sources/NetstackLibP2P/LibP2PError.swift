@@ -22,9 +22,9 @@ public enum LibP2PError: Error, Hashable, Sendable {
     case goAway(code: UInt32)
     /// The stream was reset by the peer.
     case streamReset
-    /// A message of the peer can't be read: `what` is identify or ping.
+    /// A message of the peer, or what a key file holds, can't be read; `what` says which.
     case message(what: String, fault: String)
-    /// A limit has been reached; `what` names the setting.
+    /// A limit has been reached; `what` says of what there are too many: where that is a setting, by its name.
     case limitReached(what: String, limit: Int)
     /// This took longer than the setting allows.
     case timedOut(what: String)

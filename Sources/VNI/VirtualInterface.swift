@@ -10,7 +10,7 @@ public import Netstack
 /// ```swift
 /// let (near, far) = MemoryLink.pipe()
 /// let exit = try await VirtualInterface(.init(mode: .exit), link: far)
-/// try await exit.exposeRoutes(["192.168.1.1/32"])
+/// try exit.exposeRoutes(["192.168.1.1/32"])
 /// let entrance = try await VirtualInterface(.init(mode: .entrance), link: near)
 /// let connection = try await entrance.stack.connect(to: TransportAddress("192.168.1.1:80"))
 /// ```

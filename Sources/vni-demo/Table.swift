@@ -1,4 +1,4 @@
-// What the demo prints: steps as they end, a bar while bytes move.
+// What the demo prints: a bar while bytes move, and the steps when all have ended.
 
 import Glibc
 

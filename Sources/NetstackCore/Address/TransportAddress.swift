@@ -2,9 +2,9 @@
 
 /// An IP address and a port: where a TCP connection or a UDP datagram comes from or goes to.
 public struct TransportAddress: Hashable, Sendable {
-    /// Of the host.
+    /// The IP address.
     public var address: IPAddress
-    /// Of TCP or UDP on it.
+    /// The port, of TCP or UDP.
     public var port: UInt16
 
     /// A port of a host.

@@ -72,7 +72,7 @@ package struct Reassembler {
     /// Takes a fragment: a packet whose header has been read. A packet that isn't a fragment is complete by itself.
     package mutating func add(_ header: IPHeader, packet: RawSpan, now: NIODeadline) -> Outcome {
         guard let fragment = header.fragment else {
-            return .complete(Self.copy(packet.extracting(0..<header.totalLength)))
+            return .complete(ByteBuffer(copying: packet.extracting(0..<header.totalLength)))
         }
         let outcome = add(fragment, header, packet: packet, now: now)
         switch outcome {
@@ -145,16 +145,10 @@ extension Reassembler {
     }
 
     private static func payload(of packet: RawSpan, _ header: IPHeader, isFirst: Bool) -> ByteBuffer {
-        guard isFirst else { return copy(packet.extracting(header.payload)) }
-        var payload = copy(packet.extracting(0..<header.totalLength))
+        guard isFirst else { return ByteBuffer(copying: packet.extracting(header.payload)) }
+        var payload = ByteBuffer(copying: packet.extracting(0..<header.totalLength))
         payload.moveReaderIndex(to: header.headerLength)
         return payload
-    }
-
-    private static func copy(_ bytes: RawSpan) -> ByteBuffer {
-        var buffer = ByteBufferAllocator().buffer(capacity: bytes.byteCount)
-        buffer.writeBytes(bytes)
-        return buffer
     }
 
     private mutating func open(_ key: Key, expiry: NIODeadline) {

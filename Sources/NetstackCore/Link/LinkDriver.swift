@@ -48,5 +48,5 @@ package protocol EventLoopLink: Link {
     func makeDriver(on eventLoop: any EventLoop) -> any LinkDriver
 }
 
-/// A NIC asks its link to drain once this many bytes wait in it.
+/// With so many bytes waiting in its link, a NIC takes no more data until `linkDrained`.
 package let linkBacklogLimit = 1 << 20

@@ -21,23 +21,18 @@ extension Dictionary where Key == PortBinding {
             guard self[key] == nil else { throw .addressInUse(shown) }
             return key
         }
-        // RFC 6056, algorithm 1: a random start, then the next that is free.
-        let start = UInt16.random(in: ephemeralPorts)
-        for offset in 0..<UInt16(ephemeralPorts.count) {
-            let candidate = ephemeralPort(start, offset)
-            let key = PortBinding(address: address, port: candidate)
-            if self[key] == nil { return key }
-        }
-        throw .portsExhausted(shown)
+        let free = freeEphemeralPort { self[PortBinding(address: address, port: $0)] == nil }
+        guard let free else { throw .portsExhausted(shown) }
+        return PortBinding(address: address, port: free)
     }
 }
 
 /// RFC 6335 section 6 sets these aside.
-let ephemeralPorts: ClosedRange<UInt16> = 49152...65535
+private let ephemeralPorts: ClosedRange<UInt16> = 49152...65535
 
-/// The port `offset` places after `start`, in a circle.
-func ephemeralPort(_ start: UInt16, _ offset: UInt16) -> UInt16 {
-    let count = UInt32(ephemeralPorts.count)
-    let first = ephemeralPorts.lowerBound
-    return first + UInt16((UInt32(start - first) + UInt32(offset)) % count)
+/// RFC 6056, algorithm 1: a random start, then the next that is free, in a circle.
+func freeEphemeralPort(where isFree: (UInt16) -> Bool) -> UInt16? {
+    let start = UInt16.random(in: ephemeralPorts)
+    return (start...ephemeralPorts.upperBound).first(where: isFree)
+        ?? (ephemeralPorts.lowerBound..<start).first(where: isFree)
 }

@@ -28,9 +28,9 @@ public actor Stack {
         /// Connections closed here that still have something to send, and as many in TIME-WAIT. Beyond: the oldest are
         /// reset, or forgotten early.
         public var closedConnections = 8192
-        /// Bytes that windows and send buffers may grow by together, beyond the 256 KiB that each connection has: as far as
-        /// its round trip makes use of them, and to 1 MiB at most whatever that, less the more connections there are. Beyond:
-        /// they stay as they are. Over TCP in Swift, idle connections give theirs back.
+        /// Bytes by which the windows and send buffers of all connections together may grow beyond the 256 KiB that each
+        /// begins with. One grows as far as its round trip needs; with few connections up to 1 MiB whatever that is. Once the
+        /// budget is used up, they stay as they are. Over TCP in Swift, idle connections give theirs back.
         public var windowBytes = 64 << 20
         /// Bytes in the receive queue of one UDP socket. Beyond: datagrams are dropped and counted.
         public var socketReceiveBytes = 1 << 20
@@ -133,7 +133,7 @@ public actor Stack {
 
     /// What a NIC has moved and dropped.
     ///
-    /// - Throws: `NetstackError.noSuchNIC`.
+    /// - Throws: `NetstackError.noSuchNIC`, `.stackShutDown`.
     public func statistics(of nic: NICID) throws -> NICStatistics { try core.nic(nic).statistics }
 
     /// The number of connections that are open, opening, or not yet closed on this side.
@@ -149,7 +149,8 @@ public actor Stack {
     ///   - nic: the NIC to use instead of the one the routes lead to.
     ///   - timeout: how long to wait for an answer.
     /// - Throws: `NetstackError.refused`, `.prohibited`, `.unreachable`, `.timedOut`, `.noRoute`, `.addressNotAvailable`,
-    ///   `.addressInUse`, `.portsExhausted`, `.limitReached`, `.linkDown`, `.stackShutDown`; `CancellationError`.
+    ///   `.addressInUse`, `.portsExhausted`, `.limitReached`, `.noSuchNIC`, `.linkDown`, `.stackShutDown`;
+    ///   `CancellationError`.
     public func connect(
         to destination: TransportAddress, from source: TransportAddress? = nil, nic: NICID? = nil,
         timeout: Duration = .seconds(30)

@@ -37,12 +37,7 @@ extension StackCore {
             guard isFree(wanted) else { throw .addressInUse(TransportAddress(source, wanted)) }
             return wanted
         }
-        // RFC 6056, algorithm 1: a random start, then the next that is free.
-        let start = UInt16.random(in: ephemeralPorts)
-        for offset in 0..<UInt16(ephemeralPorts.count) {
-            let port = ephemeralPort(start, offset)
-            if isFree(port) { return port }
-        }
-        throw .portsExhausted(remote)
+        guard let port = freeEphemeralPort(where: isFree) else { throw .portsExhausted(remote) }
+        return port
     }
 }

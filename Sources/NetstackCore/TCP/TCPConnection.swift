@@ -32,7 +32,7 @@ public actor TCPConnection {
 
     /// Reads what has arrived, or waits for it.
     ///
-    /// - Parameter limit: the most bytes to return; the rest stays for the next read.
+    /// - Parameter limit: the most bytes to return, at least one; the rest stays for the next read.
     /// - Returns: at least one byte, or `nil` when the peer has closed its direction and all has been read.
     /// - Throws: `NetstackError.connectionReset` after a reset, `.closed` after a close on this side, `.timedOut`,
     ///   `.linkDown` or `.stackShutDown`; `CancellationError`.
@@ -77,6 +77,8 @@ public actor TCPConnection {
     /// Shuts down this side's direction: the peer reads the end after all that was written before. Reading goes on.
     ///
     /// Writes under way finish first.
+    ///
+    /// - Throws: what has ended the connection while it waited for these; `CancellationError`.
     public func closeWrite() async throws {
         let flow = flow.value
         if flow.writing {

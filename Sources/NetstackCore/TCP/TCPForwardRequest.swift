@@ -10,7 +10,7 @@ package final class TCPForwardRequest {
     package let source: TransportAddress
     package let destination: TransportAddress
     package let nic: NetworkInterface
-    /// The TCP segment, and as much of the packet as an ICMP error would quote.
+    /// The TCP segment, and the whole packet, of which an ICMP error would quote the beginning.
     package let segment: ByteBuffer
     private let packet: ByteBuffer
     package let header: IPHeader

@@ -34,7 +34,7 @@ public final class UDPSocket: Sendable {
 
     /// The next datagram, waiting for it if need be.
     ///
-    /// - Throws: `NetstackError.unreachable` when an ICMP error has come back for something this socket sent;
+    /// - Throws: `NetstackError.unreachable` or `.prohibited` when an ICMP error has come back for something this socket sent;
     ///   `.closed`, `.stackShutDown`; `CancellationError`.
     public func receive() async throws -> UDPDatagram {
         try await stack.receive(from: core)

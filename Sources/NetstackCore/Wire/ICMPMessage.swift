@@ -18,8 +18,7 @@ package enum ICMPMessage: Hashable, Sendable {
         guard message.byteCount >= Self.headerLength else { throw .truncated }
         guard Self.isChecksumValid(message, in: header) else { throw .checksum }
         let (type, code) = (message.uint8(at: 0), message.uint8(at: 1))
-        var body = ByteBuffer()
-        body.writeBytes(message.extracting(Self.headerLength..<message.byteCount))
+        let body = ByteBuffer(copying: message.extracting(Self.headerLength..<message.byteCount))
         switch (header.version, type, code) {
         case (.v4, 8, 0), (.v6, 128, 0):
             self = .echoRequest(Self.echo(message, payload: body))

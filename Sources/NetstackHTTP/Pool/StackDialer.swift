@@ -28,6 +28,7 @@ public struct SystemResolver: HostResolver {
         do throws(HostNameFailure) {
             return try IPAddress.addresses(ofHost: host)
         } catch {
+            if error.code == EAI_NONAME { throw NetstackError.nameNotFound(host) }
             throw NetstackError.malformed(
                 kind: "a host name with an address", text: host, fault: String(cString: gai_strerror(error.code)))
         }
@@ -72,8 +73,7 @@ struct StackDialer: HTTPDialer {
         return try await withThrowingTaskGroup(of: Result<any Channel, any Error>?.self) { group in
             var rest = addresses[...]
             var underway = 0
-            var failure: any Error = NetstackError.malformed(
-                kind: "a host name with an address", text: host, fault: "it has none")
+            var failure: any Error = NetstackError.nameHasNoAddress(host)
             func tryNext() {
                 guard let address = rest.popFirst() else { return }
                 underway += 1

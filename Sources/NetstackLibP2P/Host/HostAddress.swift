@@ -79,26 +79,13 @@ package enum HostAddress {
     private static func look(
         up name: String, _ family: CInt, _ port: UInt16, for place: Multiaddr
     ) throws -> [SocketAddress] {
-        var hints = addrinfo()
-        hints.ai_family = family
-        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(name, "\(port)", &hints, &list)
-        defer { if let list { freeaddrinfo(list) } }
-        var endpoints: [SocketAddress] = []
-        var next = list
-        while let entry = next?.pointee {
-            next = entry.ai_next
-            guard let address = entry.ai_addr else { continue }
-            // The list lives until this returns, and its family says what it points to.
-            endpoints.append(
-                family == AF_INET
-                    ? address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { SocketAddress($0.pointee) }
-                    : address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { SocketAddress($0.pointee) })
+        let addresses: [IPAddress]
+        do throws(HostNameFailure) {
+            addresses = try IPAddress.addresses(ofHost: name, family: family)
+        } catch {
+            throw LibP2PError.unreachable(place, reason: String(cString: gai_strerror(error.code)))
         }
-        guard code == 0, !endpoints.isEmpty else {
-            throw LibP2PError.unreachable(place, reason: String(cString: gai_strerror(code)))
-        }
-        return endpoints
+        guard !addresses.isEmpty else { throw LibP2PError.unreachable(place, reason: "\(name) has no address") }
+        return try addresses.map { try TransportAddress($0, port).socketAddress() }
     }
 }

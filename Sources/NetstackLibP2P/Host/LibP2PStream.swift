@@ -55,22 +55,28 @@ public final class LibP2PStream: Sendable {
     public func write(_ bytes: ByteBuffer) async throws {
         let promise = channel.eventLoop.makePromise(of: Void.self)
         channel.writeAndFlush(bytes, promise: promise)
-        do {
+        try await tellingWhy {
             try await withTaskCancellationHandler {
                 try await promise.futureResult.get()
             } onCancel: {
                 promise.fail(CancellationError())
             }
-        } catch ChannelError.ioOnClosedChannel {
-            // The reader has been told why.
+        }
+    }
+
+    /// Does what a closed channel refuses. The reader has been told why it is closed.
+    private func tellingWhy(_ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error as ChannelError where error == .ioOnClosedChannel || error == .alreadyClosed {
             throw try await channel.eventLoop.submit { [reader] in reader.value.failure }.get() ?? LibP2PError.closed
         }
     }
 
     /// Shuts down this side's direction: the peer reads the end after all that was written before. Reading goes on.
     ///
-    /// - Throws: as `read`.
-    public func closeWrite() async throws { try await channel.close(mode: .output) }
+    /// - Throws: as `write`.
+    public func closeWrite() async throws { try await tellingWhy { try await channel.close(mode: .output) } }
 
     /// Closes both directions. What was written is still delivered; but if bytes of the peer's are unread, it sees a reset.
     public func close() async { try? await channel.close() }

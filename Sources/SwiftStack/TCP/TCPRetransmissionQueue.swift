@@ -122,7 +122,7 @@ struct TCPRetransmissionQueue {
         return index
     }
 
-    /// Marks what was sent before what `recentDelivery` tells of, and is older than `age` (RFC 8985 section 6.2 step 5).
+    /// Marks what was sent before `recent`, the newest that was delivered, and is older than `age` (RFC 8985 section 6.2 step 5).
     /// Returns when the first of what is not old enough will be.
     mutating func markLost(
         sentBefore recent: (sentAt: NIODeadline, end: TCPSequenceNumber), age: TimeAmount, now: NIODeadline

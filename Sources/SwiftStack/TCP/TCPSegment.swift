@@ -11,7 +11,6 @@ package struct TCPSegment: Sendable {
     package var flags: TCPHeader.Flags
     /// As on the wire, before window scaling.
     package var window: UInt16 = 0
-    package var urgentPointer: UInt16 = 0
     package var options = TCPOptions()
     package var payload = ByteBuffer()
     /// How many segments it stands for.

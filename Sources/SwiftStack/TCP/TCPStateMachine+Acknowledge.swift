@@ -100,11 +100,6 @@ extension TCPStateMachine {
         endPathProbe(now: now)
         // Karn's algorithm: what was sent again and is acknowledged says nothing of the path (RFC 6298 section 5.7).
         if !delivery.acknowledgedRetransmission { roundTrip.backOffs = 0 }
-        // "A good deal" of room: writers are not woken for a segment at a time.
-        if conditions.contains(.wantsRoom), sendRoom >= min(sendBuffer.count / 2, 128 << 10) {
-            conditions.remove(.wantsRoom)
-            events.insert(.canWrite)
-        }
     }
 
     /// What lies two gibibytes behind would count as ahead.

@@ -4,7 +4,7 @@ package import NIOCore
 import NetstackCore
 
 /// Segments, writes and the time go in; segments and events come out. What arrives is in `+Receive` and `+Acknowledge`,
-/// what leaves in `+Transmit`, what comes of time in `+Timers`.
+/// what leaves in `+Transmit`, what is sent again in `+Recovery`, what comes of time in `+Timers`.
 ///
 /// It can't be copied: where it lies is not told by how it is used, and an accident would cost each segment a tenth of its time.
 package struct TCPStateMachine: ~Copyable {
@@ -20,8 +20,6 @@ package struct TCPStateMachine: ~Copyable {
         package static let opened = Events(rawValue: 1)
         /// There is something to read: bytes, or the end.
         package static let canRead = Events(rawValue: 2)
-        /// A write that found no room would find a good deal of it now.
-        package static let canWrite = Events(rawValue: 4)
         /// The connection is gone: `failure` says why; nil after a close in good order.
         package static let closed = Events(rawValue: 8)
     }
@@ -66,8 +64,6 @@ package struct TCPStateMachine: ~Copyable {
         static let peerFinished = Conditions(rawValue: 128)
         /// More writes are to follow at once: a short segment waits for them.
         static let moreToCome = Conditions(rawValue: 256)
-        /// A write left a rest.
-        static let wantsRoom = Conditions(rawValue: 512)
         /// What `retransmission` of the timers waits for is a window, not an acknowledgment.
         static let persisting = Conditions(rawValue: 1024)
         /// The congestion window kept something from being sent in this round.
@@ -263,15 +259,13 @@ package struct TCPStateMachine: ~Copyable {
     // MARK: The user's calls
 
     /// Takes as much as there is room for off the front of `bytes`, without a copy. Takes nothing once the direction is
-    /// closed. After a write that left a rest, `.canWrite` tells of room. With `more`, a segment that is not full waits for
-    /// the next write. No more than `limit` bytes are taken.
+    /// closed. With `more`, a segment that is not full waits for the next write. No more than `limit` bytes are taken.
     package mutating func write(_ bytes: inout ByteBuffer, upTo limit: Int = .max, more: Bool, now: NIODeadline) {
         let length = min(bytes.readableBytes, sendRoom, limit)
         if length > 0 {
             sendBuffer.append(&bytes, length: length)
             startUserTimeout(now: now)
         }
-        set(.wantsRoom, bytes.readableBytes > 0 && !conditions.contains(.writeClosed))
         set(.moreToCome, more)
     }
 
@@ -306,7 +300,7 @@ package struct TCPStateMachine: ~Copyable {
     package mutating func closeWrite(now: NIODeadline) {
         guard state != .closed, !conditions.contains(.writeClosed) else { return }
         conditions.insert(.writeClosed)
-        conditions.subtract([.moreToCome, .wantsRoom])
+        conditions.remove(.moreToCome)
         switch state {
         case .established: state = .finWait1
         case .closeWait: state = .lastAck
@@ -354,7 +348,6 @@ package struct TCPStateMachine: ~Copyable {
         if size < sendMaximumSegmentSize {
             sendMaximumSegmentSize = size
             // What was too long is not lost to congestion: the window stays (RFC 1191 section 6.5).
-            retransmissions.markLostOnTimeout(age: .zero, now: now)
             retransmissions.markLostOnTimeout(age: .zero, now: now)
         } else if let probe, size < probe.end - probe.start {
             retransmissions.markLost(from: probe.start, length: probe.end - probe.start)

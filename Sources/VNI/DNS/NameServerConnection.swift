@@ -16,12 +16,15 @@ final class NameServerConnection: TCPControlBlockDelegate {
     private var waiting = 0
     private var isAnswering = false
     private var isEnded = false
-    private var lastUse = NIODeadline.now()
+    private var lastUse: NIODeadline
 
     init(_ block: TCPControlBlock, server: NameServer) {
         self.block = block
+        lastUse = block.stack.eventLoop.now
         self.server = server
     }
+
+    private var now: NIODeadline { block.stack.eventLoop.now }
 
     func start() {
         block.delegate = self
@@ -46,7 +49,7 @@ final class NameServerConnection: TCPControlBlockDelegate {
         // A peer that does not take its answers is not heard.
         while !isEnded, waiting < Self.queryLimit, unsent.readableBytes == 0 {
             if let query = received.readLengthPrefixedSlice(as: UInt16.self) {
-                lastUse = .now()
+                lastUse = now
                 waiting += 1
                 let isAnswered = server.answer(query, from: block.remote.address, isOverTCP: true) { [weak self] in
                     self?.send($0)
@@ -65,7 +68,7 @@ final class NameServerConnection: TCPControlBlockDelegate {
     private func send(_ message: ByteBuffer) {
         guard !isEnded else { return }
         waiting -= 1
-        lastUse = .now()
+        lastUse = now
         unsent.writeInteger(UInt16(clamping: message.readableBytes))
         unsent.writeImmutableBuffer(message)
         write()
@@ -91,8 +94,8 @@ final class NameServerConnection: TCPControlBlockDelegate {
     private func watchIdleness() {
         block.stack.eventLoop.assumeIsolated().scheduleTask(deadline: lastUse + server.patience) { [weak self] in
             guard let self, !isEnded else { return }
-            let isIdle = waiting == 0 && NIODeadline.now() >= lastUse + server.patience
-            if waiting > 0 { lastUse = .now() }
+            let isIdle = waiting == 0 && now >= lastUse + server.patience
+            if waiting > 0 { lastUse = now }
             if isIdle { end() } else { watchIdleness() }
         }
     }

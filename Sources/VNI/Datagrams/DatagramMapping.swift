@@ -16,7 +16,7 @@ final class DatagramMapping {
     private var flowsByTarget: [TransportAddress: DatagramFlow] = [:]
     /// The same by address alone, for replies from other ports: RFC 4787 section 5, address-dependent filtering.
     private var flowsByAddress: [IPAddress: DatagramFlow] = [:]
-    private var lastUse = NIODeadline.now()
+    private var lastUse: NIODeadline
     private var isClosed = false
 
     private var eventLoop: any EventLoop { forwarder.exit.stack.eventLoop }
@@ -25,6 +25,7 @@ final class DatagramMapping {
         self.forwarder = forwarder
         self.key = key
         self.idleTimeout = idleTimeout
+        lastUse = forwarder.exit.stack.eventLoop.now
         watchIdleness()
     }
 
@@ -59,7 +60,7 @@ final class DatagramMapping {
         return socket
     }
 
-    func touch() { lastUse = .now() }
+    func touch() { lastUse = eventLoop.now }
 
     // MARK: What comes back
 
@@ -129,7 +130,7 @@ final class DatagramMapping {
         let due = lastUse + idleTimeout
         eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
             guard let self, !isClosed else { return }
-            if NIODeadline.now() >= lastUse + idleTimeout { close() } else { watchIdleness() }
+            if eventLoop.now >= lastUse + idleTimeout { close() } else { watchIdleness() }
         }
     }
 }

@@ -29,38 +29,38 @@ public struct ExitLimits: Sendable {
 /// What an exit has done since it was made, and what it does now.
 public struct ExitStatistics: Hashable, Sendable {
     /// TCP dials that were let through, and what came of them.
-    public var dials = 0
+    public internal(set) var dials = 0
     /// Dials that their destination has accepted.
-    public var connected = 0
+    public internal(set) var connected = 0
     /// Dials that their destination has refused.
-    public var refused = 0
+    public internal(set) var refused = 0
     /// Dials to what the host can't reach.
-    public var unreachable = 0
+    public internal(set) var unreachable = 0
     /// Dials that nobody has answered in time.
-    public var unanswered = 0
+    public internal(set) var unanswered = 0
     /// Dials and flows that routes or the policy do not allow.
-    public var prohibited = 0
+    public internal(set) var prohibited = 0
     /// Dials beyond ``ExitLimits/dials``.
-    public var dialsDropped = 0
+    public internal(set) var dialsDropped = 0
     /// Dials beyond ``ExitLimits/connections``.
-    public var connectionsProhibited = 0
+    public internal(set) var connectionsProhibited = 0
     /// Flows that gave way to newer ones, beyond ``ExitLimits/udpFlows`` and ``ExitLimits/echoFlows``.
-    public var flowsDisplaced = 0
+    public internal(set) var flowsDisplaced = 0
     /// Flows beyond these for which none could give way.
-    public var flowsProhibited = 0
+    public internal(set) var flowsProhibited = 0
     /// DNS queries beyond ``ExitLimits/nameQueries``, and connections for such that there was no room for.
-    public var nameQueriesRefused = 0
+    public internal(set) var nameQueriesRefused = 0
     /// Datagrams that found their flow undecided and its queue full, or the host's socket.
-    public var datagramsDropped = 0
+    public internal(set) var datagramsDropped = 0
     /// Connections and flows ended because their route was removed.
-    public var unrouted = 0
+    public internal(set) var unrouted = 0
 
-    /// How many there are now.
-    public var dialsInFlight = 0
-    /// Connections that are open now.
-    public var connections = 0
-    /// Pairs of UDP addresses that have a socket now.
-    public var udpFlows = 0
-    /// Those who ping, that have a socket now.
-    public var echoFlows = 0
+    /// TCP dials under way.
+    public internal(set) var dialsInFlight = 0
+    /// TCP connections, dials under way included.
+    public internal(set) var connections = 0
+    /// UDP flows, those still being decided on included.
+    public internal(set) var udpFlows = 0
+    /// Flows of echo requests, those still being decided on included.
+    public internal(set) var echoFlows = 0
 }

@@ -53,6 +53,8 @@ final class SimulatedEndpoint {
     /// How often the timer sent again what the peer waits for, after a silence as long as the shortest time-out.
     var timeouts = 0
     var lastArrivalAt: NIODeadline
+    /// Whether a write left a rest.
+    private var isBlocked = false
     /// When the event for `nextDeadline` is due.
     var wakesAt = NIODeadline.distantFuture
 
@@ -72,7 +74,7 @@ final class SimulatedEndpoint {
         guard let events = machine?.takeEvents() else { return nil }
         var problem: String?
         if events.contains(.canRead) { problem = read(now: now) }
-        if events.contains(.opened) || events.contains(.canWrite) || pausedUntil.map({ $0 <= now }) == true {
+        if events.contains(.opened) || isBlocked || pausedUntil.map({ $0 <= now }) == true {
             write(now: now)
         }
         if !hasEnded { end(now: now) }
@@ -101,7 +103,8 @@ final class SimulatedEndpoint {
             let length = bytes.readableBytes
             machine?.write(&bytes, more: false, now: now)
             writtenLength += length - bytes.readableBytes
-            if bytes.readableBytes > 0 { return }
+            isBlocked = bytes.readableBytes > 0
+            if isBlocked { return }
         }
         if writtenLength < plan.length, pausedUntil == nil { pausedUntil = now + plan.pause }
     }

@@ -110,7 +110,7 @@ extension DataTests {
             """)
     }
 
-    @Test func theSendBufferIsBoundedAndTellsOfRoom() {
+    @Test func theSendBufferIsBounded() {
         play(
             """
             send buffer 5000
@@ -119,34 +119,11 @@ extension DataTests {
             write 8000 takes 5000
             > data 1:5001
             expect room 0
-            expect no event canWrite
             write 1 takes 0
             +0.1 < . ack 5001
-            expect event canWrite
             expect room >=5000
             write 5000
             > data 5001:10001
-            """)
-    }
-
-    /// Before there is nothing left to send: a third of a long buffer is more than an acknowledgment brings.
-    @Test func someRoomInALongBufferIsToldOf() {
-        play(
-            """
-            send buffer 1000000
-            established
-            write 1000001 takes 1000000
-            skip
-            +0.1 < . ack 10001
-            skip
-            +0.1 < . ack 30001
-            skip
-            +0.1 < . ack 70001
-            skip
-            expect no event canWrite
-            +0.1 < . ack 140001
-            expect event canWrite
-            skip
             """)
     }
 
@@ -170,18 +147,6 @@ extension DataTests {
             skip
             expect flight 40000
             expect room >=1000
-            """)
-    }
-
-    /// RFC 9293 section 3.10.2: room found without a refusal before is not told of.
-    @Test func roomIsToldOfOnlyWhereItWasMissed() {
-        play(
-            """
-            established
-            write 1000
-            > data 1:1001
-            +0.1 < . ack 1001
-            expect no event canWrite
             """)
     }
 

@@ -36,7 +36,6 @@ struct HostilePeerTests {
         pattern.sequence = start..<start + (dice.chance(3) ? dice.roll(3000) : 0)
         pattern.acknowledgment = dice.chance(3) ? dice.position() : 1 + dice.roll(20) * 500
         pattern.window = ScriptBound(dice.chance(4) ? dice.roll(3) : dice.roll(65536))
-        pattern.urgentPointer = dice.roll(65536)
         pattern.count = 1 + dice.roll(3)
         pattern.congestionExperienced = dice.chance(5)
         if dice.chance(2) {

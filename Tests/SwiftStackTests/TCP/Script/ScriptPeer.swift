@@ -55,7 +55,6 @@ struct ScriptPeer {
         }
         if let bound = pattern.window { window = UInt16(clamping: bound.range.lowerBound) }
         segment.window = window
-        segment.urgentPointer = UInt16(clamping: pattern.urgentPointer ?? 0)
         segment.count = pattern.count
         segment.congestionExperienced = pattern.congestionExperienced
         if segment.length > 0 { next = max(next, start + segment.length) }

@@ -292,7 +292,7 @@ extension ScriptRunner {
             guard "\(state)" == name else { throw Fault("the state is \(state)") }
         case .event(let name, let isExpected):
             let known: [String: TCPStateMachine.Events] = [
-                "opened": .opened, "canRead": .canRead, "canWrite": .canWrite, "closed": .closed,
+                "opened": .opened, "canRead": .canRead, "closed": .closed,
             ]
             guard let event = known[name] else { throw Fault("there is no event \(name)") }
             guard events.contains(event) == isExpected else {

@@ -1,6 +1,6 @@
 // A segment as a script writes it: one to inject, or what is expected of one that is sent.
 //
-//     FLAGS [seq:end(length)] [len N] [ack N] [win N] [urg N] [<options>] [word …]
+//     FLAGS [seq:end(length)] [len N] [ack N] [win N] [<options>] [word …]
 //
 // FLAGS are letters of S F R P . (ACK) U E (ECE) W (CWR), or `-` for none; `R?` may have ACK or not, `*` is any. What an expectation does not name is not compared; of
 // the flags all are, but for PSH, which is only looked for where it is named (`nopush` denies it). What an injected segment
@@ -39,7 +39,6 @@ struct SegmentPattern {
     var length: ScriptBound?
     var acknowledgment: Int?
     var window: ScriptBound?
-    var urgentPointer: Int?
     var options = Options()
     var congestionExperienced = false
     var count = 1
@@ -73,7 +72,6 @@ extension SegmentPattern {
                     throw .init("len needs a number")
                 }
                 length = bound
-            case "urg": urgentPointer = try ScriptParser.integer(words.popFirst(), "urg")
             case "count": count = try ScriptParser.integer(words.popFirst(), "count")
             case "ce": congestionExperienced = true
             case "other": hasOtherBytes = true
