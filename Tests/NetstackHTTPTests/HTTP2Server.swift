@@ -163,6 +163,12 @@ struct HTTP2Server: Sendable {
                 end(context)
             case "close": connection?.close(promise: nil)
             case "echo": end(context)
+            case "status":
+                let status = String(path.dropFirst("/status/".count))
+                let frame = HTTP2Frame.FramePayload.Headers(headers: [":status": status], endStream: true)
+                let codec = try? context.pipeline.syncOperations.context(
+                    handlerType: HTTP2FramePayloadToHTTP1ServerCodec.self)
+                codec?.writeAndFlush(NIOAny(HTTP2Frame.FramePayload.headers(frame)), promise: nil)
             case "reset":
                 let code = HTTP2ErrorCode(networkCode: path.split(separator: "/").last.flatMap { Int($0) } ?? 0)
                 // Past the codec, which has no word for it.

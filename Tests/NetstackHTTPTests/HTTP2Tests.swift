@@ -53,6 +53,21 @@ struct HTTP2Tests {
         }
     }
 
+    /// Each of these ended the process, in the conversion to HTTP/1.
+    @Test func aStatusThatIsNoneIsAnError() async throws {
+        try await with { client, server in
+            for status in ["", "-1", "+20", "1", "2000", "ok", "099"] {
+                await #expect {
+                    _ = try await client.get(server.url("/status/\(status)"))
+                } throws: {
+                    guard case HTTPClientError.invalidResponse = $0 else { return false }
+                    return true
+                }
+            }
+            try await #expect(client.get(server.url()).status == .ok)
+        }
+    }
+
     @Test func informationalResponsesAreSkipped() async throws {
         try await with { client, server in
             let response = try await client.get(server.url("/early"))

@@ -41,6 +41,26 @@ struct RedirectTests {
         }
     }
 
+    @Test func aBodyThatDoesNotEndHoldsNothingUp() async throws {
+        try await RawServer.run { connection in
+            guard let head = try await connection.head() else { return }
+            if head.hasPrefix("GET /end") {
+                try await connection.send(ServerConnection.ok("end"))
+            } else {
+                try await connection.send("HTTP/1.1 301 X\r\nLocation: /end\r\nContent-Length: 5\r\n\r\nmov")
+            }
+            // Until the client closes it.
+            _ = try await connection.head()
+        } while: { server in
+            try await HTTPClient.with {
+                $0.redirects = .follow(max: 1)
+            } _: { client in
+                try await #expect(client.get(server.url("/start")).text() == "end")
+                #expect(server.accepted == 2)
+            }
+        }
+    }
+
     @Test(
         "follows on the same connection", arguments: ["/end", "end", "./x/../end?q", "//HOST/end", "http://HOST/end"])
     func follows(_ location: String) async throws {

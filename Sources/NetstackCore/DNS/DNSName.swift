@@ -55,8 +55,10 @@ package struct DNSName: Sendable {
         var position = offset
         // Where to go on after the name: what follows the first pointer, if there is one.
         var next: Int?
-        // Each pointer leads to before where the last one has led: so there is an end.
+        // Each pointer leads to before where the last one has led: so there is an end. It comes soon: a name has no more
+        // labels than this, and chains of pointers alone would cost a message its square.
         var bound = offset
+        var pointersLeft = maximumLength / 2
         while true {
             guard position < message.byteCount else { throw .truncated }
             let length = Int(message.uint8(at: position))
@@ -74,7 +76,8 @@ package struct DNSName: Sendable {
             case 3:
                 guard position + 2 <= message.byteCount else { throw .truncated }
                 let target = Int(message.uint16(at: position) & 0x3fff)
-                guard target >= DNSHeader.length, target < bound else { throw .pointer }
+                guard target >= DNSHeader.length, target < bound, pointersLeft > 0 else { throw .pointer }
+                pointersLeft -= 1
                 next = next ?? position + 2
                 bound = target
                 position = target

@@ -86,12 +86,15 @@ extension StackCore {
     /// Answers a packet with an ICMP error, where that is allowed, and not too often (RFC 1812 section 4.3.2.8, RFC 4443
     /// section 2.4).
     ///
-    /// - Parameter reporter: who has found the error, if that is not this stack.
+    /// - Parameters:
+    ///   - packet: the first 1280 bytes of it at least.
+    ///   - reporter: who has found the error, if that is not this stack.
     func answer(
         _ error: ICMPError, to header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface,
         from reporter: IPAddress? = nil
     ) {
-        guard ICMPMessage.mayAnswerWithError(header, payload: packet.extracting(header.payload)) else { return }
+        let payload = packet.extracting(header.payload.clamped(to: 0..<packet.byteCount))
+        guard ICMPMessage.mayAnswerWithError(header, payload: payload) else { return }
         // From the address the packet was for when that is ours, else from the NIC's own.
         let own = nic.owns(header.destination) ? header.destination : nic.address(for: header.version)
         guard let source = reporter ?? own ?? (nic.spoofing ? header.destination : nil) else { return }

@@ -7,6 +7,12 @@ extension ByteBuffer {
     /// with their writers, whose memory nobody adds to.
     package static var gatheredLength: Int { 1023 }
 
+    /// The same bytes, or a copy where they are less than half of the `total` that they were cut from: so that a peer whose
+    /// segments overlap does not make us hold a long one for each byte.
+    package func kept(of total: Int) -> ByteBuffer {
+        readableBytes < total / 2 ? ByteBuffer(bytes: readableBytesView) : self
+    }
+
     /// Appends `bytes` if both are small, so that one who writes or sends single bytes does not make us hold a buffer for
     /// each. Returns whether it did.
     package mutating func gather(_ bytes: ByteBuffer) -> Bool {

@@ -10,7 +10,7 @@ package final class TCPForwardRequest {
     package let source: TransportAddress
     package let destination: TransportAddress
     package let nic: NetworkInterface
-    /// The TCP segment, and the whole packet, of which an ICMP error would quote the beginning.
+    /// The header of the segment, for what a SYN carries is sent again, and what an ICMP error would quote of the packet.
     package let segment: ByteBuffer
     private let packet: ByteBuffer
     package let header: IPHeader
@@ -31,8 +31,8 @@ package final class TCPForwardRequest {
     ) {
         self.header = header
         self.tcp = tcp
-        self.segment = ByteBuffer(copying: segment)
-        self.packet = ByteBuffer(copying: packet.extracting(0..<header.totalLength))
+        self.segment = ByteBuffer(copying: segment.extracting(0..<tcp.dataOffset))
+        self.packet = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, 1280)))
         self.nic = nic
         self.stack = stack
         expiry = stack.eventLoop.now + .seconds(120)

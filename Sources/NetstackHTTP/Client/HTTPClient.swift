@@ -75,9 +75,18 @@ public final class HTTPClient: Sendable {
             redirects += 1
             guard redirects <= limit else { throw HTTPClientError.tooManyRedirects(limit: limit) }
             configuration.logger.debug("redirected", metadata: ["url": "\(next.url)"])
-            // Reading a short body to its end keeps the connection; the next request is not worth failing for it.
-            _ = try? await response.body.collect(upTo: 1 << 16)
+            await skip(response.body)
             (request, body, url) = (next.request, next.body, next.url)
+        }
+    }
+
+    /// Reading a short body to its end keeps the connection; the next request is not worth failing for it, nor waiting long.
+    private func skip(_ body: HTTPResponseBody) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await body.collect(upTo: 1 << 16) }
+            group.addTask { try? await Task.sleep(for: .seconds(1)) }
+            await group.next()
+            group.cancelAll()
         }
     }
 

@@ -31,7 +31,8 @@ struct HTTPConnection: Identifiable, Sendable {
 
     /// Makes a fresh stream fit for a request. To be called on its event loop.
     static func addHandlers(toStream stream: any Channel, _ handler: HTTPConnectionHandler) throws {
-        try stream.pipeline.syncOperations.addHandler(HTTP2FramePayloadToHTTP1ClientCodec(httpProtocol: .https))
+        try stream.pipeline.syncOperations.addHandlers(
+            StatusHandler(), HTTP2FramePayloadToHTTP1ClientCodec(httpProtocol: .https))
         try addLast(to: stream, handler)
     }
 

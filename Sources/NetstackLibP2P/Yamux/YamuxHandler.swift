@@ -119,7 +119,8 @@ package final class YamuxHandler: ChannelInboundHandler {
     /// Tells streams, the host and the peer of what a batch of frames has brought.
     private func settle(_ context: ChannelHandlerContext) {
         let (touched, accepted, answered) = session.takeNews()
-        for stream in accepted { _ = begin(stream, context, accept) }
+        // One that was reset in the same batch is nobody's.
+        for stream in accepted where stream.streamFailure == nil { _ = begin(stream, context, accept) }
         for stream in touched { stream.tell() }
         for number in answered { pings.removeValue(forKey: number)?.succeed() }
         flush()

@@ -65,7 +65,7 @@ struct TCPReassemblyQueue {
             return true
         }
         guard pieces.count < Self.maximumPieces else { return false }
-        pieces.insert(Piece(start: position, bytes: part), at: index)
+        pieces.insert(Piece(start: position, bytes: part.kept(of: bytes.readableBytes)), at: index)
         index += 1
         return true
     }

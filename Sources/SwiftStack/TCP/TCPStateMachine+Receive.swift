@@ -306,9 +306,10 @@ extension TCPStateMachine {
         if last < start + length { drop = .window }
         if start < receiveNext { noteDuplicate(start, upTo: first < start + length ? first : start + length) }
         guard first < last,
-            let payload = segment.payload.getSlice(
+            let slice = segment.payload.getSlice(
                 at: segment.payload.readerIndex + (first - start), length: last - first)
         else { return }
+        let payload = slice.kept(of: length)
         if first == receiveNext {
             fillGap(with: payload)
         } else {
@@ -332,11 +333,12 @@ extension TCPStateMachine {
 
     /// `payload` begins at RCV.NXT. Where something is there that it overlaps, that is kept.
     private mutating func fillGap(with payload: ByteBuffer) {
+        let total = payload.readableBytes
         var payload = payload
         while payload.readableBytes > 0 {
             let gap = reassembly.firstStart.map { max($0 - receiveNext, 0) } ?? payload.readableBytes
             if let part = payload.readSlice(length: min(gap, payload.readableBytes)), part.readableBytes > 0 {
-                receiveBuffer.append(part)
+                receiveBuffer.append(part.kept(of: total))
                 receiveNext += part.readableBytes
             }
             while let bytes = reassembly.removeFirst(at: receiveNext) {

@@ -77,7 +77,12 @@ final class NameServerConnection: TCPControlBlockDelegate {
 
     private func write() {
         do {
-            try block.write(&unsent)
+            // Whoever hears of the write may come back here, and finds nothing to write.
+            var bytes = unsent
+            unsent = ByteBuffer()
+            try block.write(&bytes)
+            bytes.writeImmutableBuffer(unsent)
+            unsent = bytes
             unsent.discardReadBytes()
         } catch {
             end()

@@ -5,8 +5,9 @@ import NIOCore
 import Netstack
 
 final class DatagramFlow: UnansweredFlow {
-    /// What may wait for a policy's decision.
+    /// What may wait for a policy's decision, and the bytes of that.
     private static let waitingLimit = 64
+    private static let waitingByteLimit = 1 << 16
 
     let dial: ExitDial
     private unowned let mapping: DatagramMapping
@@ -63,7 +64,8 @@ final class DatagramFlow: UnansweredFlow {
     func send(_ datagram: ExitDatagram) {
         mapping.touch()
         guard let socket else {
-            if waiting.count < Self.waitingLimit {
+            let byteCount = waiting.reduce(datagram.payload.readableBytes) { $0 + $1.payload.readableBytes }
+            if waiting.count < Self.waitingLimit, byteCount <= Self.waitingByteLimit {
                 waiting.append(datagram)
             } else {
                 forwarder.exit.counters.datagramsDropped += 1

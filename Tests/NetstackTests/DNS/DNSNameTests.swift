@@ -18,6 +18,20 @@ import Testing
         #expect(offset == end)
     }
 
+    /// Else each of a message's records could make a walk through all of it.
+    @Test(arguments: [(127, true), (128, false)])
+    func noMorePointersAreFollowedThanANameHasLabels(_ count: Int, _ isName: Bool) throws {
+        var message = [UInt8](repeating: 0, count: 13)
+        for index in 0..<count { message += hex(String(0xc000 | (index == 0 ? 12 : 13 + 2 * (index - 1)), radix: 16)) }
+        var offset = message.count - 2
+        if isName {
+            let name = try DNSName.read(message.span.bytes, at: &offset)
+            #expect(name.description == ".")
+        } else {
+            #expect(throws: DNSFault.pointer) { _ = try DNSName.read(message.span.bytes, at: &offset) }
+        }
+    }
+
     @Test(arguments: [
         ("c00c", DNSFault.pointer), ("0161c00c", .pointer), ("c00e0161c00c", .pointer), ("c000", .pointer),
         ("c0ff", .pointer), ("c0", .truncated), ("05616263", .truncated), ("0161", .truncated), ("", .truncated),
