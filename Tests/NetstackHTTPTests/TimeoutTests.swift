@@ -114,7 +114,7 @@ struct TimeoutTests {
             try await connection.untilClosed()
         } while: { server in
             try await HTTPClient.with {
-                if isTotal { $0.totalTimeout = .milliseconds(500) } else { $0.connectTimeout = .milliseconds(500) }
+                if isTotal { $0.totalTimeout = .seconds(2) } else { $0.connectTimeout = .seconds(2) }
             } _: { client in
                 await expect(isTotal ? .total : .connect) { _ = try await client.get(server.url(scheme: "https")) }
                 await server.ended.wait()
