@@ -138,6 +138,13 @@ struct HTTP2Server: Sendable {
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         }
 
+        /// Sends what the codec has no word for.
+        private func sendPastCodec(_ frame: HTTP2Frame.FramePayload, _ context: ChannelHandlerContext) {
+            let codec = try? context.pipeline.syncOperations.context(
+                handlerType: HTTP2FramePayloadToHTTP1ServerCodec.self)
+            codec?.writeAndFlush(NIOAny(frame), promise: nil)
+        }
+
         private func answer(_ context: ChannelHandlerContext) {
             let connection = context.channel.parent
             switch path.split(separator: "/").first {
@@ -166,15 +173,10 @@ struct HTTP2Server: Sendable {
             case "status":
                 let status = String(path.dropFirst("/status/".count))
                 let frame = HTTP2Frame.FramePayload.Headers(headers: [":status": status], endStream: true)
-                let codec = try? context.pipeline.syncOperations.context(
-                    handlerType: HTTP2FramePayloadToHTTP1ServerCodec.self)
-                codec?.writeAndFlush(NIOAny(HTTP2Frame.FramePayload.headers(frame)), promise: nil)
+                sendPastCodec(.headers(frame), context)
             case "reset":
                 let code = HTTP2ErrorCode(networkCode: path.split(separator: "/").last.flatMap { Int($0) } ?? 0)
-                // Past the codec, which has no word for it.
-                let codec = try? context.pipeline.syncOperations.context(
-                    handlerType: HTTP2FramePayloadToHTTP1ServerCodec.self)
-                codec?.writeAndFlush(NIOAny(HTTP2Frame.FramePayload.rstStream(code)), promise: nil)
+                sendPastCodec(.rstStream(code), context)
             case "goaway" where number == 1:
                 let last: HTTP2StreamID = path == "/goaway" ? 1 : .rootStream
                 let frame = HTTP2Frame(

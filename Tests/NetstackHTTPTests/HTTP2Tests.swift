@@ -53,7 +53,7 @@ struct HTTP2Tests {
         }
     }
 
-    /// Each of these ended the process, in the conversion to HTTP/1.
+    /// Empty and negative ones ended the process, in the conversion to HTTP/1.
     @Test func aStatusThatIsNoneIsAnError() async throws {
         try await with { client, server in
             for status in ["", "-1", "+20", "1", "2000", "ok", "099"] {

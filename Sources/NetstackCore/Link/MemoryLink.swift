@@ -106,8 +106,8 @@ package final class MemoryLinkDriver: LinkDriver {
         if !isPaused {
             // The rest of a write is a packet between segments. Many packets are read batch by batch, or datagrams would find
             // their sockets' queues full.
-            if items.contains(where: \.hasSegments), items.reduce(0, { $0 + $1.packetByteCount }) <= Self.togetherLimit
-            {
+            let packetByteCount = items.reduce(0) { $0 + $1.packetByteCount }
+            if items.contains(where: \.hasSegments), packetByteCount <= Self.togetherLimit {
                 receiver?.together { deliver(items, burst) }
             } else {
                 deliver(items, burst)

@@ -87,7 +87,7 @@ extension StackCore {
     /// section 2.4).
     ///
     /// - Parameters:
-    ///   - packet: the first 1280 bytes of it at least.
+    ///   - packet: as much of it as an error can quote, or more.
     ///   - reporter: who has found the error, if that is not this stack.
     func answer(
         _ error: ICMPError, to header: IPHeader, _ packet: RawSpan, on nic: NetworkInterface,
@@ -102,7 +102,7 @@ extension StackCore {
             return nic.statistics.drop(.errorLimit)
         }
         // An error is never fragmented: where it quotes no more than that, it fits.
-        let most = min(nic.mtu, 1280) - IPHeader.minimumLength(header.version) - 8
+        let most = min(nic.mtu, ICMPMessage.maximumErrorLength) - IPHeader.minimumLength(header.version) - 8
         let quote = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, most)))
         nic.send { try? ICMPMessage.error(error, quoting: quote).write(from: source, to: header.source, into: &$0) }
     }

@@ -10,8 +10,9 @@ package final class TCPForwardRequest {
     package let source: TransportAddress
     package let destination: TransportAddress
     package let nic: NetworkInterface
-    /// The header of the segment, for what a SYN carries is sent again, and what an ICMP error would quote of the packet.
+    /// The header of the segment: what a SYN carries is sent again.
     package let segment: ByteBuffer
+    /// As much of the packet as an ICMP error would quote.
     private let packet: ByteBuffer
     package let header: IPHeader
     package let tcp: TCPHeader
@@ -32,7 +33,8 @@ package final class TCPForwardRequest {
         self.header = header
         self.tcp = tcp
         self.segment = ByteBuffer(copying: segment.extracting(0..<tcp.dataOffset))
-        self.packet = ByteBuffer(copying: packet.extracting(0..<min(header.totalLength, 1280)))
+        self.packet = ByteBuffer(
+            copying: packet.extracting(0..<min(header.totalLength, ICMPMessage.maximumErrorLength)))
         self.nic = nic
         self.stack = stack
         expiry = stack.eventLoop.now + .seconds(120)

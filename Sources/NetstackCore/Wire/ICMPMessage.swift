@@ -12,6 +12,8 @@ package enum ICMPMessage: Hashable, Sendable {
     case other(type: UInt8, code: UInt8)
 
     private static let headerLength = 8
+    /// The longest packet of an error, in bytes: IPv6's minimum MTU (RFC 4443 section 2.4 (c)).
+    static let maximumErrorLength = 1280
 
     /// Reads the payload of a packet with this IP header.
     package init(parsing message: RawSpan, in header: IPHeader) throws(PacketFault) {
@@ -114,7 +116,7 @@ extension ICMPMessage {
     private static func maximumQuoteLength(_ version: IPVersion) -> Int {
         switch version {
         case .v4: 576 - IPHeader.minimumIPv4Length - headerLength
-        case .v6: 1280 - IPHeader.ipv6Length - headerLength
+        case .v6: maximumErrorLength - IPHeader.ipv6Length - headerLength
         }
     }
 }

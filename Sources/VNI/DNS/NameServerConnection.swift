@@ -20,8 +20,8 @@ final class NameServerConnection: TCPControlBlockDelegate {
 
     init(_ block: TCPControlBlock, server: NameServer) {
         self.block = block
-        lastUse = block.stack.eventLoop.now
         self.server = server
+        lastUse = block.stack.eventLoop.now
     }
 
     private var now: NIODeadline { block.stack.eventLoop.now }
@@ -77,12 +77,8 @@ final class NameServerConnection: TCPControlBlockDelegate {
 
     private func write() {
         do {
-            // Whoever hears of the write may come back here, and finds nothing to write.
-            var bytes = unsent
-            unsent = ByteBuffer()
-            try block.write(&bytes)
-            bytes.writeImmutableBuffer(unsent)
-            unsent = bytes
+            // Whatever comes of it comes later: it leads here again.
+            try block.stack.withoutNews { () throws(NetstackError) in try block.write(&unsent) }
             unsent.discardReadBytes()
         } catch {
             end()
